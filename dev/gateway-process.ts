@@ -1,0 +1,186 @@
+import { fileURLToPath } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
+import { startChild, type Child, type Exit } from './child.ts'
+import { findFreePorts } from './free-port.ts'
+
+/** One line of a gateway's log, as pino wrote it; a line that is not JSON comes as `{ msg }`. */
+export type LogLine = Readonly<Record<string, unknown>>
+
+/** A gateway in a process of its own. Disposing it drains it (SIGTERM), and kills it when that takes too long. */
+export interface GatewayProcess extends AsyncDisposable {
+  readonly brokerId: string
+  readonly pid: number
+  readonly tcpUrl: string
+  readonly wsUrl: string
+  /** Where /livez, /readyz and /metrics are. */
+  readonly adminUrl: string
+  readonly exited: Promise<Exit>
+  readonly running: boolean
+  /** The log so far, the newest 10,000 lines. */
+  logs(): readonly LogLine[]
+  /** Resolves with the first log line, past or future, that satisfies `predicate`. */
+  waitForLog(predicate: (line: LogLine) => boolean, timeoutMs: number): Promise<LogLine>
+  /** Resolves once /readyz answers 200. */
+  ready(timeoutMs: number): Promise<void>
+  kill(signal: NodeJS.Signals): void
+}
+
+export interface GatewayOptions {
+  readonly brokerId: string
+  readonly redisUrl: string
+  readonly natsUrl: string
+  /** More settings, and overrides. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Fixed ports; by default free ones. */
+  readonly ports?: GatewayPorts
+  /** Resolve as soon as the process runs, not when it is ready. */
+  readonly skipReady?: boolean
+  readonly readyTimeoutMs?: number
+  /** Sees each line of output as it is written. */
+  readonly onLine?: (line: string) => void
+}
+
+export interface GatewayPorts {
+  readonly tcp: number
+  readonly ws: number
+  readonly admin: number
+}
+
+const main = fileURLToPath(new URL('../gateway/main.ts', import.meta.url))
+const KEPT_LOGS = 10_000
+const PORT_TRIES = 5
+
+/** Starts `gateway/main.ts` with auth mode `none` unless `env` says otherwise. Rejects when it ends before it is ready. */
+export async function startGateway(options: GatewayOptions): Promise<GatewayProcess> {
+  for (let tries = 1; ; tries++) {
+    const gateway = await spawnGateway(options, options.ports ?? (await findPorts()))
+    try {
+      if (!options.skipReady) await gateway.ready(options.readyTimeoutMs ?? 20_000)
+      return gateway
+    } catch (error) {
+      gateway.kill('SIGKILL')
+      await gateway.exited
+      // Somebody else may have taken a free port in the meantime.
+      const portTaken = gateway.logs().some((line) => JSON.stringify(line).includes('EADDRINUSE'))
+      if (options.ports || tries === PORT_TRIES || !portTaken) throw error
+    }
+  }
+}
+
+async function findPorts(): Promise<GatewayPorts> {
+  const [tcp = 0, ws = 0, admin = 0] = await findFreePorts(3)
+  return { tcp, ws, admin }
+}
+
+async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promise<GatewayProcess> {
+  const { brokerId, onLine } = options
+  const logs: LogLine[] = []
+  const listeners = new Set<(line: LogLine) => void>()
+  const child = await startChild(process.execPath, [main], {
+    env: buildEnv(options, ports),
+    detached: true,
+    onLine(text) {
+      onLine?.(text)
+      const line = parseLogLine(text)
+      logs.push(line)
+      if (logs.length > KEPT_LOGS) logs.shift()
+      for (const listener of listeners) listener(line)
+    },
+  })
+
+  const adminUrl = `http://127.0.0.1:${ports.admin}`
+  return {
+    brokerId,
+    pid: child.pid,
+    tcpUrl: `tcp://127.0.0.1:${ports.tcp}`,
+    wsUrl: `ws://127.0.0.1:${ports.ws}`,
+    adminUrl,
+    exited: child.exited,
+    get running() {
+      return child.running
+    },
+    logs: () => logs,
+    waitForLog(predicate, timeoutMs) {
+      const found = logs.find(predicate)
+      if (found !== undefined) return Promise.resolve(found)
+      return new Promise((resolve, reject) => {
+        const finish = (act: () => void): void => {
+          clearTimeout(timer)
+          listeners.delete(listener)
+          act()
+        }
+        const listener = (line: LogLine): void => {
+          if (predicate(line)) finish(() => resolve(line))
+        }
+        const fail = (why: string): void => finish(() => reject(describeFailure(brokerId, why, child)))
+        const timer = setTimeout(() => fail(`logged no such line within ${timeoutMs} ms`), timeoutMs)
+        listeners.add(listener)
+        void child.exited.then((exit) => fail(`ended with ${describeExit(exit)}`))
+      })
+    },
+    ready: (timeoutMs) => waitUntilReady(child, brokerId, adminUrl, timeoutMs),
+    kill: (signal) => child.kill(signal),
+    async [Symbol.asyncDispose]() {
+      await child.stop('SIGTERM', 15_000)
+    },
+  }
+}
+
+function buildEnv({ brokerId, redisUrl, natsUrl, env }: GatewayOptions, ports: GatewayPorts): NodeJS.ProcessEnv {
+  // The caller's own IM_ settings must not leak into a test.
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('IM_'))
+  return {
+    ...Object.fromEntries(inherited),
+    IM_BROKER_ID: brokerId,
+    IM_BROKER_HOST: '127.0.0.1',
+    IM_LISTEN_HOST: '127.0.0.1',
+    IM_REDIS_URL: redisUrl,
+    IM_NATS_SERVERS: natsUrl,
+    IM_TCP_PORT: String(ports.tcp),
+    IM_WS_PORT: String(ports.ws),
+    IM_ADMIN_PORT: String(ports.admin),
+    IM_AUTH_MODE: 'none',
+    ...env,
+  }
+}
+
+async function waitUntilReady(child: Child, brokerId: string, adminUrl: string, timeoutMs: number): Promise<void> {
+  const deadline = AbortSignal.timeout(timeoutMs)
+  let last = 'no answer yet'
+  while (!deadline.aborted) {
+    if (!child.running) {
+      const exit = await child.exited
+      throw describeFailure(brokerId, `ended with ${describeExit(exit)} before it was ready`, child)
+    }
+    try {
+      const response = await fetch(`${adminUrl}/readyz`, { signal: deadline })
+      last = `${response.status} ${(await response.text()).trim()}`
+      if (response.ok) return
+    } catch (error) {
+      last = String(error instanceof Error ? (error.cause ?? error) : error)
+    }
+    await Promise.race([child.exited, delay(25)])
+  }
+  throw describeFailure(brokerId, `was not ready within ${timeoutMs} ms (${last})`, child)
+}
+
+function describeFailure(brokerId: string, what: string, child: Child): Error {
+  return new Error(
+    `gateway ${brokerId} (pid ${child.pid}) ${what}; its last output:\n${child.lines().slice(-10).join('\n')}`,
+  )
+}
+
+/** `code 1` or `SIGKILL`. */
+export function describeExit({ code, signal }: Exit): string {
+  return signal ?? `code ${code}`
+}
+
+function parseLogLine(text: string): LogLine {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    if (typeof parsed === 'object' && parsed !== null) return { ...parsed }
+  } catch {
+    // Not JSON: a crash of Node itself, for example.
+  }
+  return { msg: text }
+}
