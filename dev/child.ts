@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { guard } from './janitor.ts'
+import { createLineLog } from './line-log.ts'
 
 /** How a process ended: one of the two is null. */
 export interface Exit {
@@ -16,101 +17,95 @@ export interface Child extends AsyncDisposable {
   readonly exited: Promise<Exit>
   readonly running: boolean
   /** The newest lines of both outputs, at most 200. */
-  lines(): readonly string[]
+  readonly lines: readonly string[]
   /** Resolves with the first line, past or future, that satisfies `predicate`; rejects at the deadline or on exit. */
   waitForLine(predicate: (line: string) => boolean, timeoutMs: number): Promise<string>
+  /** An error that says what the process did, and shows its last output. */
+  describe(what: string): Error
   kill(signal: NodeJS.Signals): void
   /** Sends `signal` and waits; SIGKILL follows after `deadlineMs`. */
   stop(signal?: NodeJS.Signals, deadlineMs?: number): Promise<Exit>
 }
 
+interface ChildOptions {
+  /** What errors call it; by default the file. */
+  readonly name?: string
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+  /** Sees each line of output. */
+  readonly onLine?: (line: string) => void
+}
+
 const KEPT_LINES = 200
+/** How long to wait for the rest of the output when a process is gone and something still holds its pipe. */
+const OUTPUT_DEADLINE_MS = 1000
 
-/** Starts `file`. Rejects when it cannot be started; never retries. */
-export async function startChild(
-  file: string,
-  args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; cwd?: string; detached?: boolean; onLine?: (line: string) => void } = {},
-): Promise<Child> {
-  const { onLine, ...spawnOptions } = options
-  const spawned = spawn(file, args, { ...spawnOptions, stdio: ['ignore', 'pipe', 'pipe'] })
-  await once(spawned, 'spawn')
-  const pid = spawned.pid
-  if (pid === undefined) throw new Error(`${file} has no pid`)
-
-  const release = guard('process', pid)
-  const lines: string[] = []
-  const listeners = new Set<(line: string) => void>()
-  if (onLine) listeners.add(onLine)
+/** Starts `file` in a process group of its own, out of reach of a terminal's Ctrl-C. Rejects when it cannot be started. */
+export async function startChild(file: string, args: readonly string[], options: ChildOptions = {}): Promise<Child> {
+  const { name = file, env, cwd, onLine } = options
+  const spawned = spawn(file, args, { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const log = createLineLog<string>(KEPT_LINES)
   for (const input of [spawned.stdout, spawned.stderr]) {
     createInterface({ input, crlfDelay: Infinity }).on('line', (line) => {
-      lines.push(line)
-      if (lines.length > KEPT_LINES) lines.shift()
-      for (const listener of listeners) listener(line)
+      log.add(line)
+      onLine?.(line)
     })
   }
 
   let running = true
-  const exited = new Promise<Exit>((resolve) => {
-    spawned.once('exit', () => {
-      running = false
-      release()
-    })
-    // 'close' comes after the last line was read; a grandchild that keeps a pipe open must not hold it up for ever.
-    spawned.once('exit', (code, signal) => {
-      const done = (): void => {
-        clearTimeout(timer)
-        resolve({ code, signal })
-      }
-      const timer = setTimeout(done, 1000)
-      spawned.once('close', done)
-    })
+  let release: (() => void) | undefined
+  const { promise: exited, resolve } = Promise.withResolvers<Exit>()
+  spawned.once('exit', (code, signal) => {
+    running = false
+    release?.()
+    const finish = (): void => {
+      clearTimeout(timer)
+      log.end(() => describe(`ended with ${describeExit({ code, signal })}`))
+      resolve({ code, signal })
+    }
+    const timer = setTimeout(finish, OUTPUT_DEADLINE_MS)
+    spawned.once('close', finish)
   })
+  await once(spawned, 'spawn')
+  const { pid } = spawned
+  if (pid === undefined) throw new Error(`${name} has no pid`)
+  release = guard('process', pid)
 
-  const child: Child = {
+  function describe(what: string): Error {
+    return new Error(`${name} (pid ${pid}) ${what}; its last output:\n${log.entries.slice(-10).join('\n')}`)
+  }
+  function kill(signal: NodeJS.Signals): void {
+    if (running) spawned.kill(signal)
+  }
+  async function stop(signal: NodeJS.Signals = 'SIGTERM', deadlineMs = 10_000): Promise<Exit> {
+    kill(signal)
+    // A process that was stopped acts on SIGTERM only once it is continued.
+    kill('SIGCONT')
+    const settled = new AbortController()
+    await Promise.race([exited, delay(deadlineMs, undefined, { signal: settled.signal }).catch(() => {})])
+    settled.abort()
+    kill('SIGKILL')
+    return exited
+  }
+
+  return {
     pid,
     exited,
     get running() {
       return running
     },
-    lines: () => lines,
-    waitForLine(predicate, timeoutMs) {
-      const found = lines.find(predicate)
-      if (found !== undefined) return Promise.resolve(found)
-      return new Promise((resolve, reject) => {
-        const finish = (act: () => void): void => {
-          clearTimeout(timer)
-          listeners.delete(listener)
-          act()
-        }
-        const fail = (what: string): void =>
-          finish(() =>
-            reject(new Error(`${file} (pid ${pid}) ${what}; its last output:\n${lines.slice(-10).join('\n')}`)),
-          )
-        const listener = (line: string): void => {
-          if (predicate(line)) finish(() => resolve(line))
-        }
-        const timer = setTimeout(() => fail(`printed no such line within ${timeoutMs} ms`), timeoutMs)
-        listeners.add(listener)
-        void exited.then(({ code, signal }) => fail(`ended with ${signal ?? `code ${code}`}`))
-      })
-    },
-    kill(signal) {
-      if (running) spawned.kill(signal)
-    },
-    async stop(signal = 'SIGTERM', deadlineMs = 10_000) {
-      child.kill(signal)
-      // A stopped process acts on no signal but SIGKILL until it is continued.
-      if (signal !== 'SIGKILL') child.kill('SIGCONT')
-      const deadline = new AbortController()
-      await Promise.race([exited, delay(deadlineMs, undefined, { signal: deadline.signal }).catch(() => {})])
-      deadline.abort()
-      child.kill('SIGKILL')
-      return exited
-    },
+    lines: log.entries,
+    waitForLine: (predicate, timeoutMs) => log.waitFor(predicate, timeoutMs, describe),
+    describe,
+    kill,
+    stop,
     async [Symbol.asyncDispose]() {
-      await child.stop()
+      await stop()
     },
   }
-  return child
+}
+
+/** `code 1` or `SIGKILL`. */
+export function describeExit({ code, signal }: Exit): string {
+  return signal ?? `code ${code}`
 }

@@ -1,12 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
-import { startChild, type Child, type Exit } from './child.ts'
+import { describeExit, startChild, type Child, type Exit } from './child.ts'
 import { findFreePorts } from './free-port.ts'
+import { createLineLog } from './line-log.ts'
 
 /** One line of a gateway's log, as pino wrote it; a line that is not JSON comes as `{ msg }`. */
 export type LogLine = Readonly<Record<string, unknown>>
 
-/** A gateway in a process of its own. Disposing it drains it (SIGTERM), and kills it when that takes too long. */
+/** A gateway in a process of its own. Disposing it drains it (SIGTERM), and kills it when that takes over 15 s. */
 export interface GatewayProcess extends AsyncDisposable {
   readonly brokerId: string
   readonly pid: number
@@ -18,7 +19,7 @@ export interface GatewayProcess extends AsyncDisposable {
   readonly running: boolean
   /** The log so far, the newest 10,000 lines. */
   logs(): readonly LogLine[]
-  /** Resolves with the first log line, past or future, that satisfies `predicate`. */
+  /** Resolves with the first log line, past or future, that satisfies `predicate`; rejects at the deadline or on exit. */
   waitForLog(predicate: (line: LogLine) => boolean, timeoutMs: number): Promise<LogLine>
   /** Resolves once /readyz answers 200. */
   ready(timeoutMs: number): Promise<void>
@@ -36,11 +37,11 @@ export interface GatewayOptions {
   /** Resolve as soon as the process runs, not when it is ready. */
   readonly skipReady?: boolean
   readonly readyTimeoutMs?: number
-  /** Sees each line of output as it is written. */
+  /** Sees each line of output. */
   readonly onLine?: (line: string) => void
 }
 
-export interface GatewayPorts {
+interface GatewayPorts {
   readonly tcp: number
   readonly ws: number
   readonly admin: number
@@ -74,19 +75,16 @@ async function findPorts(): Promise<GatewayPorts> {
 
 async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promise<GatewayProcess> {
   const { brokerId, onLine } = options
-  const logs: LogLine[] = []
-  const listeners = new Set<(line: LogLine) => void>()
+  const log = createLineLog<LogLine>(KEPT_LOGS)
   const child = await startChild(process.execPath, [main], {
+    name: `gateway ${brokerId}`,
     env: buildEnv(options, ports),
-    detached: true,
-    onLine(text) {
-      onLine?.(text)
-      const line = parseLogLine(text)
-      logs.push(line)
-      if (logs.length > KEPT_LOGS) logs.shift()
-      for (const listener of listeners) listener(line)
+    onLine(line) {
+      onLine?.(line)
+      log.add(parseLogLine(line))
     },
   })
+  void child.exited.then((exit) => log.end(() => child.describe(`ended with ${describeExit(exit)}`)))
 
   const adminUrl = `http://127.0.0.1:${ports.admin}`
   return {
@@ -99,26 +97,9 @@ async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promi
     get running() {
       return child.running
     },
-    logs: () => logs,
-    waitForLog(predicate, timeoutMs) {
-      const found = logs.find(predicate)
-      if (found !== undefined) return Promise.resolve(found)
-      return new Promise((resolve, reject) => {
-        const finish = (act: () => void): void => {
-          clearTimeout(timer)
-          listeners.delete(listener)
-          act()
-        }
-        const listener = (line: LogLine): void => {
-          if (predicate(line)) finish(() => resolve(line))
-        }
-        const fail = (why: string): void => finish(() => reject(describeFailure(brokerId, why, child)))
-        const timer = setTimeout(() => fail(`logged no such line within ${timeoutMs} ms`), timeoutMs)
-        listeners.add(listener)
-        void child.exited.then((exit) => fail(`ended with ${describeExit(exit)}`))
-      })
-    },
-    ready: (timeoutMs) => waitUntilReady(child, brokerId, adminUrl, timeoutMs),
+    logs: () => log.entries,
+    waitForLog: (predicate, timeoutMs) => log.waitFor(predicate, timeoutMs, (what) => child.describe(what)),
+    ready: (timeoutMs) => waitUntilReady(child, adminUrl, timeoutMs),
     kill: (signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {
       await child.stop('SIGTERM', 15_000)
@@ -127,7 +108,7 @@ async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promi
 }
 
 function buildEnv({ brokerId, redisUrl, natsUrl, env }: GatewayOptions, ports: GatewayPorts): NodeJS.ProcessEnv {
-  // The caller's own IM_ settings must not leak into a test.
+  // The caller's own IM_ settings must not leak in.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('IM_'))
   return {
     ...Object.fromEntries(inherited),
@@ -144,14 +125,11 @@ function buildEnv({ brokerId, redisUrl, natsUrl, env }: GatewayOptions, ports: G
   }
 }
 
-async function waitUntilReady(child: Child, brokerId: string, adminUrl: string, timeoutMs: number): Promise<void> {
+async function waitUntilReady(child: Child, adminUrl: string, timeoutMs: number): Promise<void> {
   const deadline = AbortSignal.timeout(timeoutMs)
   let last = 'no answer yet'
   while (!deadline.aborted) {
-    if (!child.running) {
-      const exit = await child.exited
-      throw describeFailure(brokerId, `ended with ${describeExit(exit)} before it was ready`, child)
-    }
+    if (!child.running) throw child.describe(`ended with ${describeExit(await child.exited)} before it was ready`)
     try {
       const response = await fetch(`${adminUrl}/readyz`, { signal: deadline })
       last = `${response.status} ${(await response.text()).trim()}`
@@ -161,18 +139,7 @@ async function waitUntilReady(child: Child, brokerId: string, adminUrl: string, 
     }
     await Promise.race([child.exited, delay(25)])
   }
-  throw describeFailure(brokerId, `was not ready within ${timeoutMs} ms (${last})`, child)
-}
-
-function describeFailure(brokerId: string, what: string, child: Child): Error {
-  return new Error(
-    `gateway ${brokerId} (pid ${child.pid}) ${what}; its last output:\n${child.lines().slice(-10).join('\n')}`,
-  )
-}
-
-/** `code 1` or `SIGKILL`. */
-export function describeExit({ code, signal }: Exit): string {
-  return signal ?? `code ${code}`
+  throw child.describe(`was not ready within ${timeoutMs} ms (${last})`)
 }
 
 function parseLogLine(text: string): LogLine {

@@ -7,8 +7,7 @@ export function startNats(options: { port?: number } = {}): Promise<NatsServer> 
   return startServer(
     {
       name: 'nats',
-      file: 'nats-server',
-      buildArgs: (port) => ['--addr', '127.0.0.1', '--port', String(port)],
+      buildArgs: (address, port) => ['--addr', address, '--port', String(port)],
       readyLine: 'Server is ready',
       probe: { request: 'CONNECT {"verbose":false}\r\nPING\r\n', answer: 'PONG' },
     },

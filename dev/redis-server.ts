@@ -12,18 +12,10 @@ export function startRedis(options: { port?: number; persistent?: boolean } = {}
   return startServer(
     {
       name: 'redis',
-      file: 'redis-server',
-      buildArgs: (on, directory) => [
-        '--port',
-        String(on),
-        '--bind',
-        '127.0.0.1',
-        '--dir',
-        directory,
-        '--save',
-        '',
-        ...persistence,
-      ],
+      buildArgs: (address, on, directory) => {
+        const listen = ['--port', String(on), '--bind', address, '--protected-mode', 'no']
+        return [...listen, '--dir', directory, '--save', '', ...persistence]
+      },
       readyLine: 'Ready to accept connections',
       probe: { request: 'PING\r\n', answer: '+PONG' },
     },

@@ -1,10 +1,14 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { startChild, type Child } from './child.ts'
 import { findFreePort } from './free-port.ts'
 import { guard } from './janitor.ts'
+import { explainMissing, findServer, type ServerCommand, type ServerName } from './server-binary.ts'
 
 /** A server of a test or of the development cluster, on 127.0.0.1. Disposing it stops it and removes its data. */
 export interface ServerProcess extends AsyncDisposable {
@@ -20,20 +24,29 @@ export interface ServerProcess extends AsyncDisposable {
 
 /** What differs between servers. */
 export interface ServerKind {
-  readonly name: 'redis' | 'nats'
-  readonly file: string
-  buildArgs(port: number, directory: string): string[]
+  readonly name: ServerName
+  buildArgs(address: string, port: number, directory: string): string[]
   /** Part of the line that the server prints when it is up. Proof that it is this process that answers, not another. */
   readonly readyLine: string
   /** Sent on a fresh connection; the server is up when `answer` is in what comes back. */
   readonly probe: { readonly request: string; readonly answer: string }
 }
 
+/** A server that is up. */
+interface Running {
+  readonly pid: number
+  readonly child: Child
+  stop(signal?: NodeJS.Signals): Promise<unknown>
+}
+
 const START_DEADLINE_MS = 15_000
 const PORT_TRIES = 5
+const execFileAsync = promisify(execFile)
 
 /** Starts a server and resolves when it answers. Without a `port`, on a free one. */
 export async function startServer(kind: ServerKind, fixedPort?: number): Promise<ServerProcess> {
+  const command = await findServer(kind.name)
+  if (!command) throw new Error(explainMissing(kind.name))
   const directory = await mkdtemp(join(tmpdir(), `im-${kind.name}-`))
   const release = guard('directory', directory)
   const remove = async (): Promise<void> => {
@@ -41,68 +54,105 @@ export async function startServer(kind: ServerKind, fixedPort?: number): Promise
     release()
   }
 
-  let child: Child
+  let running: Running
   let port: number
   for (let tries = 1; ; tries++) {
     port = fixedPort ?? (await findFreePort())
     try {
-      child = await run(kind, port, directory)
+      running = await run(kind, command, port, directory)
       break
     } catch (error) {
       // Somebody else may have taken the free port in the meantime.
-      if (fixedPort !== undefined || tries === PORT_TRIES || !/address already in use/i.test(String(error))) {
+      const portTaken = /address already in use|port is already allocated/i.test(String(error))
+      if (fixedPort !== undefined || tries === PORT_TRIES || !portTaken) {
         await remove()
         throw error
       }
     }
   }
 
-  const server: ServerProcess = {
+  return {
     url: `${kind.name}://127.0.0.1:${port}`,
     port,
     get pid() {
-      return child.pid
+      return running.pid
     },
     async stop(signal) {
-      await child.stop(signal)
+      await running.stop(signal)
     },
     async start() {
-      if (!child.running) child = await run(kind, port, directory)
+      if (!running.child.running) running = await run(kind, command, port, directory)
     },
     async [Symbol.asyncDispose]() {
-      await child.stop()
+      await running.stop()
       await remove()
     },
   }
-  return server
 }
 
-async function run(kind: ServerKind, port: number, directory: string): Promise<Child> {
-  const child = await startChild(kind.file, kind.buildArgs(port, directory), { cwd: directory, detached: true })
+function run(kind: ServerKind, command: ServerCommand, port: number, directory: string): Promise<Running> {
+  return command.kind === 'binary'
+    ? runBinary(kind, command.file, port, directory)
+    : runContainer(kind, command.image, port, directory)
+}
+
+async function runBinary(kind: ServerKind, file: string, port: number, directory: string): Promise<Running> {
+  const child = await startChild(file, kind.buildArgs('127.0.0.1', port, directory), { cwd: directory })
   try {
-    await child.waitForLine((line) => line.includes(kind.readyLine), START_DEADLINE_MS)
-    await probe(port, kind.probe)
+    await waitUntilUp(child, kind, port)
   } catch (error) {
     await child.stop('SIGKILL')
     throw error
   }
-  return child
+  return { pid: child.pid, child, stop: (signal) => child.stop(signal) }
 }
 
-function probe(port: number, { request, answer }: ServerKind['probe']): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let received = ''
-    const socket = connect(port, '127.0.0.1', () => socket.write(request))
-    socket
-      .setEncoding('utf8')
-      .setTimeout(START_DEADLINE_MS, () => socket.destroy(new Error(`port ${port} does not answer`)))
-    socket.on('data', (data: string) => {
-      received += data
-      if (!received.includes(answer)) return
-      socket.end()
-      resolve()
-    })
-    socket.on('error', reject)
-    socket.on('close', () => reject(new Error(`the server on port ${port} hung up`)))
+async function runContainer(kind: ServerKind, image: string, port: number, directory: string): Promise<Running> {
+  const name = `im-${kind.name}-${randomUUID()}`
+  const publish = `127.0.0.1:${port}:${port}`
+  // As this user, so that the data can be removed without more rights.
+  const user = `${process.getuid?.()}:${process.getgid?.()}`
+  const options = ['--rm', '--name', name, '--user', user, '--volume', `${directory}:/data`, '--publish', publish]
+  const release = guard('container', name)
+  const child = await startChild('docker', ['run', ...options, image, ...kind.buildArgs('0.0.0.0', port, '/data')])
+  void child.exited.then(release)
+
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
+    if (!child.running) return
+    // The client passes SIGTERM on, but no signal that it cannot catch.
+    await execFileAsync('docker', ['kill', '--signal', signal, name]).catch(() => {})
+    if (signal !== 'SIGKILL') await execFileAsync('docker', ['stop', '--time', '10', name]).catch(() => {})
+    await child.stop()
+  }
+  try {
+    await waitUntilUp(child, kind, port)
+    const { stdout } = await execFileAsync('docker', ['inspect', '--format', '{{.State.Pid}}', name])
+    return { pid: Number(stdout), child, stop }
+  } catch (error) {
+    await stop('SIGKILL')
+    throw error
+  }
+}
+
+async function waitUntilUp(child: Child, { readyLine, probe }: ServerKind, port: number): Promise<void> {
+  await child.waitForLine((line) => line.includes(readyLine), START_DEADLINE_MS)
+  await exchange(port, probe.request, probe.answer)
+}
+
+/** Sends a request to 127.0.0.1 and resolves when the answer has come. */
+function exchange(port: number, request: string, answer: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  let received = ''
+  const socket = connect(port, '127.0.0.1', () => socket.write(request))
+  socket.setEncoding('utf8')
+  socket.setTimeout(START_DEADLINE_MS, () => socket.destroy(new Error(`port ${port} does not answer`)))
+  socket.on('data', (data: string) => {
+    received += data
+    if (!received.includes(answer)) return
+    socket.end()
+    resolve()
   })
+  socket.on('error', reject)
+  socket.on('close', () => reject(new Error(`the server on port ${port} hung up`)))
+  return promise
 }
