@@ -53,9 +53,14 @@ export const codes = {
 /** The stable name of a code, as logs, metrics and errors show it. */
 export type CodeName = keyof typeof codes
 
-const names = new Map<number, CodeName>(
-  (Object.entries(codes) as [CodeName, { code: number }][]).map(([name, { code }]) => [code, name]),
-)
+function isCodeName(name: string): name is CodeName {
+  return Object.hasOwn(codes, name)
+}
+
+/** Every name, in the order of the numbers. */
+export const codeNames: readonly CodeName[] = Object.keys(codes).filter(isCodeName)
+
+const names = new Map<number, CodeName>(codeNames.map((name) => [codes[name].code, name]))
 
 /** The name of a code, or undefined when this version does not know it. */
 export function codeName(code: number): CodeName | undefined {

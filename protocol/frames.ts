@@ -126,7 +126,11 @@ export const frames = {
     fields: { stream: 'string', epoch: 'string', fromSeq: 'u64', toSeq: 'u64', reason: { enum: ['trimmed', 'reset'] } },
   },
   /** Another device of the same user logged in or left. */
-  notice: { id: 0x49, from: 'gateway', fields: { event: { enum: ['joined', 'left'] }, clientType: 'u8', imei: 'string' } },
+  notice: {
+    id: 0x49,
+    from: 'gateway',
+    fields: { event: { enum: ['joined', 'left'] }, clientType: 'u8', imei: 'string' },
+  },
   /** Open a connection elsewhere after `delayMs`; this one is closed after `deadlineMs` at the latest. */
   goAway: { id: 0x4a, from: 'gateway', fields: { delayMs: 'u32', deadlineMs: 'u32' } },
   /** A request is refused; requestId 0 answers none in particular. The connection goes on. */
