@@ -25,6 +25,8 @@ export const limits = {
   presenceUsers: 100,
   /** The largest frame accepted before login: room for a token and little else. */
   loginFrame: 16_384,
+  /** A payload must be this much smaller than the largest frame: a `message` says more than the `send` before it. */
+  payloadMargin: 512,
 } as const
 
 type Primitive = 'u8' | 'u16' | 'u32' | 'u64' | 'bool' | 'string' | 'bytes' | 'strings' | 'u8s'
