@@ -44,6 +44,12 @@ const OUTPUT_DEADLINE_MS = 1000
 export async function startChild(file: string, args: readonly string[], options: ChildOptions = {}): Promise<Child> {
   const { name = file, env, cwd, onLine } = options
   const spawned = spawn(file, args, { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const { pid } = spawned
+  if (pid === undefined) {
+    const [cause] = await once(spawned, 'error')
+    throw new Error(`${name} cannot be started`, { cause })
+  }
+  const release = guard('process', pid)
   const log = createLineLog<string>(KEPT_LINES)
   for (const input of [spawned.stdout, spawned.stderr]) {
     createInterface({ input, crlfDelay: Infinity }).on('line', (line) => {
@@ -53,11 +59,10 @@ export async function startChild(file: string, args: readonly string[], options:
   }
 
   let running = true
-  let release: (() => void) | undefined
   const { promise: exited, resolve } = Promise.withResolvers<Exit>()
   spawned.once('exit', (code, signal) => {
     running = false
-    release?.()
+    release()
     const finish = (): void => {
       clearTimeout(timer)
       log.end(() => describe(`ended with ${describeExit({ code, signal })}`))
@@ -66,11 +71,6 @@ export async function startChild(file: string, args: readonly string[], options:
     const timer = setTimeout(finish, OUTPUT_DEADLINE_MS)
     spawned.once('close', finish)
   })
-  await once(spawned, 'spawn')
-  const { pid } = spawned
-  if (pid === undefined) throw new Error(`${name} has no pid`)
-  release = guard('process', pid)
-
   function describe(what: string): Error {
     return new Error(`${name} (pid ${pid}) ${what}; its last output:\n${log.entries.slice(-10).join('\n')}`)
   }

@@ -1,0 +1,125 @@
+import { globSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { join, posix } from 'node:path'
+
+/** What one file imports: files as paths from the repository's root, packages and node: modules by name. */
+export interface SourceFile {
+  readonly imports: readonly string[]
+  readonly readsEnvironment: boolean
+}
+/** By path from the repository's root, with forward slashes. */
+export type ImportGraph = ReadonlyMap<string, SourceFile>
+
+/** Top-level folders, and those of which each may import. */
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  protocol: [],
+  session: ['protocol'],
+  client: ['protocol'],
+  gateway: ['protocol', 'session'],
+  operator: ['session'],
+  dev: ['protocol', 'session', 'client', 'gateway'],
+  // From outside: what the product does is observed through clients, processes and stores.
+  test: ['protocol', 'session', 'client', 'dev'],
+  e2e: ['client', 'dev'],
+  bench: ['client', 'dev'],
+}
+/** What a test may import besides what its folder may. */
+const arrowsOfTests = ['client', 'dev', 'test']
+const mayReadEnvironment = /(^|\/)main\.ts$|\.test\.ts$|^(dev|test|e2e|bench)\//
+/** These, and all they import, run in browsers. */
+const browserFiles = /^(protocol\/.*|client\/browser\.ts)$/
+const nodeOnlyPackages = new Set([...builtinModules, 'ws', 'ioredis', 'nats', 'pino', 'prom-client'])
+
+/** Reads the imports of every TypeScript file of the known folders under `root`. */
+export function readImportGraph(root: string): ImportGraph {
+  const pattern = `{${Object.keys(arrows).join(',')}}/**/*.{ts,mjs}`
+  const graph = new Map<string, SourceFile>()
+  for (const found of globSync(pattern, { cwd: root })) {
+    const path = found.replaceAll('\\', '/')
+    graph.set(path, parseSource(path, readFileSync(join(root, found), 'utf8')))
+  }
+  return graph
+}
+
+const importPatterns = [
+  /^(?:import|export)\s[^'"]*?\bfrom\s*['"]([^'"]+)['"]/gm,
+  /^import\s*['"]([^'"]+)['"]/gm,
+  /\bimport\(\s*['"]([^'"]+)['"]/g,
+]
+
+/** Finds the imports in a file's text. It reads prettier's layout, in which imports begin at the start of a line. */
+export function parseSource(path: string, text: string): SourceFile {
+  const names = importPatterns.flatMap((pattern) => [...text.matchAll(pattern)].map(([, name = '']) => name))
+  return {
+    imports: names.map((name) => (name.startsWith('.') ? posix.join(posix.dirname(path), name) : name)),
+    readsEnvironment: /\bprocess\.env\b|\{[^}]*\benv\b[^}]*\}\s*(=\s*process\b|from 'node:process')/.test(text),
+  }
+}
+
+/** Every breach of the house's rules about imports, one line each; empty when there is none. */
+export function findViolations(graph: ImportGraph): string[] {
+  return [...graph].flatMap(([path, source]) => findViolationsOf(path, source, graph)).concat(findCycles(graph))
+}
+
+function findViolationsOf(path: string, source: SourceFile, graph: ImportGraph): string[] {
+  const violations: string[] = []
+  const area = areaOf(path)
+  const allowed = [...(arrows[area] ?? []), ...(path.endsWith('.test.ts') ? arrowsOfTests : [])]
+  for (const target of source.imports) {
+    const targetArea = areaOf(target)
+    if (isFile(target) && targetArea !== area && !allowed.includes(targetArea)) {
+      violations.push(`${path} imports ${target}: ${area} may import only ${['itself', ...allowed].join(', ')}`)
+    }
+    if (target.startsWith('@kubernetes/client-node') && area !== 'operator') {
+      violations.push(`${path} imports ${target}: only operator may`)
+    }
+    if (isFile(target) && target.endsWith('.test.ts'))
+      violations.push(`${path} imports ${target}: nothing imports a test`)
+  }
+  if (source.readsEnvironment && !mayReadEnvironment.test(path)) {
+    violations.push(`${path} reads process.env: only a main.ts may`)
+  }
+  if (browserFiles.test(path) && !path.endsWith('.test.ts')) {
+    const found = findNodeOnlyImport(path, graph)
+    if (found) violations.push(`${path} must run in browsers, but leads to ${found}`)
+  }
+  return violations
+}
+
+function areaOf(path: string): string {
+  return path.slice(0, path.indexOf('/'))
+}
+
+function isFile(target: string): boolean {
+  return /\.(ts|mjs|json)$/.test(target)
+}
+
+/** The way from a file to the first import that only Node has, as `a.ts → b.ts → node:net`. */
+function findNodeOnlyImport(start: string, graph: ImportGraph): string | undefined {
+  const seen = new Set([start])
+  const queue = [[start]]
+  for (let way = queue.shift(); way; way = queue.shift()) {
+    for (const target of graph.get(way.at(-1) ?? '')?.imports ?? []) {
+      if (target.startsWith('node:') || nodeOnlyPackages.has(target)) return [...way, target].slice(1).join(' → ')
+      if (!isFile(target) || seen.has(target)) continue
+      seen.add(target)
+      queue.push([...way, target])
+    }
+  }
+  return undefined
+}
+
+/** Each import cycle once, as a line that names its files in order. */
+function findCycles(graph: ImportGraph): string[] {
+  const cycles: string[] = []
+  const done = new Set<string>()
+  const visit = (path: string, way: readonly string[]): void => {
+    const start = way.indexOf(path)
+    if (start !== -1) cycles.push(`import cycle: ${[...way.slice(start), path].join(' → ')}`)
+    if (start !== -1 || done.has(path)) return
+    for (const target of graph.get(path)?.imports ?? []) if (graph.has(target)) visit(target, [...way, path])
+    done.add(path)
+  }
+  for (const path of graph.keys()) visit(path, [])
+  return cycles
+}
