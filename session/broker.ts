@@ -1,0 +1,65 @@
+import { z } from 'zod'
+
+/** One start of a broker. A StatefulSet reuses `brokerId`; `bootId` never repeats. */
+export interface Incarnation {
+  readonly brokerId: string
+  readonly podUid: string
+  /** Made at process start; must not contain `/`. */
+  readonly bootId: string
+  readonly host: string
+  /** Milliseconds since 1970 by the process' own clock, for operators. */
+  readonly startedAt: number
+}
+
+/** An incarnation that is not yet cleaned. `cleanedAt`: Redis' time, ms, of the first pass of its cleanup. */
+export interface RegisteredIncarnation extends Incarnation {
+  readonly cleanedAt?: number | undefined
+}
+
+export type BrokerState = 'starting' | 'ready' | 'draining'
+
+/** What the lease of a broker says about its holder. State and load are for operators. */
+export interface Lease extends Incarnation {
+  readonly state: BrokerState
+  readonly connections: number
+}
+
+const incarnation = z.object({
+  brokerId: z.string(),
+  podUid: z.string(),
+  bootId: z.string(),
+  host: z.string(),
+  startedAt: z.number(),
+})
+const registered = incarnation.extend({ cleanedAt: z.number().optional() })
+const lease = incarnation.extend({ state: z.enum(['starting', 'ready', 'draining']), connections: z.number() })
+
+/** The `incarnation` field of a session. */
+export function formatIncarnation({ podUid, bootId }: Pick<Incarnation, 'podUid' | 'bootId'>): string {
+  return `${podUid}/${bootId}`
+}
+
+/** The parts of a session's `incarnation` field. */
+export function parseIncarnation(text: string): { podUid: string; bootId: string } {
+  const slash = text.lastIndexOf('/')
+  return { podUid: text.slice(0, Math.max(slash, 0)), bootId: text.slice(slash + 1) }
+}
+
+/** A stored lease, or undefined when it is absent or not readable. */
+export function parseLease(json: string | null | undefined): Lease | undefined {
+  return parse(lease, json)
+}
+
+/** A stored entry of the register of brokers, or undefined when it is absent or not readable. */
+export function parseRegistered(json: string | null | undefined): RegisteredIncarnation | undefined {
+  return parse(registered, json)
+}
+
+function parse<T>(schema: z.ZodType<T>, json: string | null | undefined): T | undefined {
+  if (!json) return undefined
+  try {
+    return schema.safeParse(JSON.parse(json)).data
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,161 @@
+import {
+  formatIncarnation,
+  parseLease,
+  parseRegistered,
+  type Incarnation,
+  type RegisteredIncarnation,
+} from './broker.ts'
+import { SessionError } from './errors.ts'
+import { brokerField, deviceField, parseIndexMember, type Keys } from './keys.ts'
+import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
+import { sendScript } from './scripts.ts'
+import { defaults } from './settings.ts'
+
+export interface CleanOptions {
+  /** How long after the first pass the last one may be: longer than any process sleeps and then goes on. */
+  readonly graceMs?: number
+  /** Sessions looked at in one round trip. */
+  readonly batch?: number
+  readonly offlineRetentionMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface CleanResult {
+  /** Sessions removed by this pass. */
+  readonly removed: number
+  /** Index entries or sessions that could not be read, and so may be left behind. */
+  readonly orphans: number
+  /** Nothing is left: index and register no longer know the incarnation. Else come again after `waitMs`. */
+  readonly finished: boolean
+  readonly waitMs: number
+}
+
+type Cleaned = Pick<Incarnation, 'brokerId' | 'podUid' | 'bootId'>
+
+/**
+ * Removes the sessions that an incarnation left behind, and none of any other. The caller has proof that it is gone; its
+ * lease is checked here.
+ *
+ * A process that was only frozen can write one more session before it learns that it was replaced. So the first pass
+ * removes sessions but keeps index and register entry, with a mark of the time; a pass after `graceMs` looks again and
+ * then ends them. Safe to repeat, to break off anywhere, and to run twice at once.
+ *
+ * @throws SessionError `incarnation_alive` while the lease names this boot; `redis_unavailable`; the signal's reason
+ */
+export async function cleanIncarnation(
+  redis: RedisClient,
+  keys: Keys,
+  incarnation: Cleaned,
+  options: CleanOptions = {},
+): Promise<CleanResult> {
+  const graceMs = options.graceMs ?? defaults.graceMs
+  const { value, time } = await readEntry(redis, keys, incarnation)
+  const cleanedAt = parseRegistered(value)?.cleanedAt
+  const last = cleanedAt !== undefined && time - cleanedAt >= graceMs
+  const { removed, orphans } = await removeSessions(redis, keys, incarnation, last, options)
+  if (!last) {
+    // The first mark counts. It is set when the pass is over: a pass that broke off was none.
+    if (cleanedAt === undefined) await markEntry(redis, keys, incarnation, value)
+    return { removed, orphans, finished: false, waitMs: cleanedAt === undefined ? graceMs : cleanedAt + graceMs - time }
+  }
+  const left = await guard(redis.scard(keys.index(incarnation.brokerId, incarnation.bootId)))
+  await refuseAlive(redis, keys, incarnation)
+  // A living process that took its entry back has changed the value, and keeps it.
+  const ended = left === 0 && (await swapEntry(redis, keys, incarnation, value, ''))
+  return { removed, orphans, finished: ended, waitMs: ended ? 0 : graceMs }
+}
+
+/** Incarnations of the broker in the register, other than the caller's own. Unreadable entries are left out. */
+export async function formerIncarnations(
+  redis: RedisClient,
+  keys: Keys,
+  brokerId: string,
+  ownBootId: string,
+): Promise<RegisteredIncarnation[]> {
+  const all = await readIncarnations(redis, keys)
+  return all.filter((entry) => entry.brokerId === brokerId && entry.bootId !== ownBootId)
+}
+
+/** Every incarnation that is not yet cleaned, alive or not. */
+export async function readIncarnations(redis: RedisClient, keys: Keys): Promise<RegisteredIncarnation[]> {
+  const entries = await guard(redis.hgetall(keys.brokers()))
+  return Object.values(entries).flatMap((value) => parseRegistered(value) ?? [])
+}
+
+/** Walks the index. SSCAN shows every member that is there all the time; later ones are for the next pass. */
+async function removeSessions(
+  redis: RedisClient,
+  keys: Keys,
+  incarnation: Cleaned,
+  unindex: boolean,
+  { batch = 200, offlineRetentionMs = defaults.offlineRetentionMs, signal }: CleanOptions,
+): Promise<{ removed: number; orphans: number }> {
+  const index = keys.index(incarnation.brokerId, incarnation.bootId)
+  const total = { removed: 0, orphans: 0 }
+  let cursor = '0'
+  do {
+    signal?.throwIfAborted()
+    await refuseAlive(redis, keys, incarnation)
+    const [next, members] = await guard(redis.sscan(index, cursor, 'COUNT', batch))
+    cursor = next
+    const known = members.flatMap((member) => parseIndexMember(member) ?? [])
+    total.orphans += members.length - known.length
+    const outcomes = await sendAll(
+      redis,
+      known.map(({ user, device }) => (target: Commands) => {
+        const args = [deviceField(device), formatIncarnation(incarnation), offlineRetentionMs]
+        return sendScript(target, 'clean-session', [keys.sessions(user)], args)
+      }),
+    )
+    total.removed += outcomes.filter((outcome) => outcome === 1).length
+    total.orphans += outcomes.filter((outcome) => outcome === -1).length
+    // Removed first, unindexed then: a crash in between only makes the next pass look once more.
+    if (unindex && members.length > 0) await guard(redis.srem(index, ...members))
+  } while (cursor !== '0')
+  return total
+}
+
+async function refuseAlive(redis: RedisClient, keys: Keys, { brokerId, bootId }: Cleaned): Promise<void> {
+  const lease = parseLease(await guard(redis.get(keys.lease(brokerId))))
+  if (lease?.bootId !== bootId) return
+  throw new SessionError('incarnation_alive', `boot ${bootId} of broker ${brokerId} holds its lease and is not cleaned`)
+}
+
+async function readEntry(
+  redis: RedisClient,
+  keys: Keys,
+  incarnation: Cleaned,
+): Promise<{ time: number; value: string }> {
+  // Never the value of an entry: only reads.
+  const [time, value] = await sendSwap(redis, keys, incarnation, '?', '')
+  return { time, value }
+}
+
+async function markEntry(redis: RedisClient, keys: Keys, incarnation: Cleaned, value: string): Promise<void> {
+  const { brokerId, podUid, bootId } = incarnation
+  const known = parseRegistered(value) ?? { brokerId, podUid, bootId, host: '', startedAt: 0 }
+  const { time } = await readEntry(redis, keys, incarnation)
+  await swapEntry(redis, keys, incarnation, value, JSON.stringify({ ...known, cleanedAt: time }))
+}
+
+async function swapEntry(
+  redis: RedisClient,
+  keys: Keys,
+  incarnation: Cleaned,
+  expected: string,
+  value: string,
+): Promise<boolean> {
+  const [, , swapped] = await sendSwap(redis, keys, incarnation, expected, value)
+  return swapped === 1
+}
+
+function sendSwap(
+  redis: RedisClient,
+  keys: Keys,
+  { brokerId, bootId }: Cleaned,
+  expected: string,
+  value: string,
+): Promise<[time: number, found: string, swapped: number]> {
+  const args = [brokerField(brokerId, bootId), expected, value]
+  return guard(sendScript(redis, 'swap-field', [keys.brokers()], args))
+}

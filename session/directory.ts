@@ -1,0 +1,272 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ChainableCommander } from 'ioredis'
+import { parseIncarnation } from './broker.ts'
+import { decideLogin, findSuccessor, MAX_DEVICES, type DevicePolicy } from './device-policy.ts'
+import { SessionError } from './errors.ts'
+import { KeyedLock } from './keyed-lock.ts'
+import { deviceField, indexMember, type Keys } from './keys.ts'
+import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
+import { sendScript, type ScriptArgument, type ScriptName } from './scripts.ts'
+import { defaults } from './settings.ts'
+import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
+import { createEpoch, parseCursor, streamState, type Cursor, type StreamState } from './stream-state.ts'
+import {
+  formatUserSession,
+  isNewer,
+  isSameDevice,
+  OFFLINE,
+  ONLINE,
+  type SessionDraft,
+  type UserRef,
+  type UserSession,
+} from './user-session.ts'
+
+export interface DirectoryOptions {
+  readonly offlineRetentionMs?: number
+  readonly cursorRetentionMs?: number
+  readonly contendedMs?: number
+  readonly onGarbage?: OnGarbage
+}
+
+export interface LoginResult {
+  readonly session: UserSession
+  /** The same device's former session, when it was online over another connection. */
+  readonly replaced?: UserSession
+  /** Sessions that the policy no longer allows; removed already, their brokers have to be told. */
+  readonly displaced: readonly UserSession[]
+  /** The user's other sessions that are still online. */
+  readonly others: readonly UserSession[]
+  readonly inbox: StreamState
+  /** What this device last acknowledged. */
+  readonly cursor?: Cursor
+}
+
+/** `displaced`: older sessions that have no place beside the one written again. */
+export type ReassertResult =
+  | { readonly kept: true; readonly session: UserSession; readonly displaced: readonly UserSession[] }
+  | { readonly kept: false; readonly by: UserSession; readonly reason: 'replaced' | 'displaced' }
+
+export interface VerifyEntry {
+  readonly user: UserRef
+  readonly sessions: readonly UserSession[]
+}
+
+export interface VerifyResult {
+  /** Undefined when Redis knows no inbox (any more): reading it makes a new epoch. */
+  readonly inbox: StreamState | undefined
+  /** Those of the given sessions that Redis does not show as online over the same connection. */
+  readonly stale: readonly UserSession[]
+}
+
+/** What one read of a user's sessions found. */
+interface Snapshot {
+  readonly time: number
+  readonly fingerprint: string
+  readonly sessions: readonly UserSession[]
+}
+
+interface UserState {
+  readonly inbox: StreamState
+  readonly cursor?: Cursor
+}
+
+/** What to write and to remove, and what comes of it. */
+interface Commit<Result> {
+  readonly session: UserSession
+  readonly remove: readonly UserSession[]
+  readonly finish: (state: UserState) => Result
+}
+
+const MAX_PAUSE_MS = 200
+
+/**
+ * Who is logged in where. Sessions are indexed before they are written and unindexed after they are removed (I1), every
+ * change compares the connection in the same atomic step (I2), and a login commits only what it has decided upon (I4).
+ *
+ * All changes for one incarnation have to go through one Directory: it orders those of the same device, so that the end
+ * of an old connection never unindexes the new one. Every method throws SessionError `redis_unavailable` or `redis_failed`.
+ */
+export class Directory {
+  readonly #redis: RedisClient
+  readonly #keys: Keys
+  readonly #policy: DevicePolicy
+  readonly #options: Required<DirectoryOptions>
+  readonly #locks = new KeyedLock()
+
+  constructor(redis: RedisClient, keys: Keys, policy: DevicePolicy, options: DirectoryOptions = {}) {
+    this.#redis = redis
+    this.#keys = keys
+    this.#policy = policy
+    this.#options = { ...defaults, onGarbage: () => undefined, ...options }
+  }
+
+  /**
+   * Logs a device in, in two round trips when nobody interferes.
+   *
+   * @throws SessionError `contended` when other logins of the user kept coming first
+   */
+  async login(draft: SessionDraft): Promise<LoginResult> {
+    return this.#change(draft, ({ time, sessions }) => {
+      // Our own commit of which no answer came, before a retry.
+      const known = sessions.filter(({ connectionId }) => connectionId !== draft.connectionId)
+      const { replaced, displaced } = decideLogin(this.#policy, known, { device: draft })
+      const loginAt = Math.max(time, ...sessions.map((session) => session.loginAt + 1))
+      const session: UserSession = { ...draft, connectState: ONLINE, loginAt }
+      const others = known.filter((other) => isOnline(other) && other !== replaced && !displaced.includes(other))
+      return {
+        session,
+        remove: [...displaced, ...surplus(known, displaced, draft)],
+        finish: (state) => ({ session, ...(replaced && { replaced }), displaced, others, ...state }),
+      }
+    })
+  }
+
+  /**
+   * Writes a session of a living connection again after Redis lost it, under its own loginAt, unless a newer login of
+   * the user leaves it no place.
+   *
+   * @throws SessionError `contended`
+   */
+  async reassert(mine: UserSession): Promise<ReassertResult> {
+    const session: UserSession = { ...mine, connectState: ONLINE }
+    return this.#change<ReassertResult>(mine, ({ sessions }) => {
+      const by = findSuccessor(this.#policy, sessions, session)
+      if (by) return { kept: false, by, reason: isSameDevice(by, session) ? 'replaced' : 'displaced' }
+      const known = sessions.filter(({ connectionId }) => connectionId !== mine.connectionId)
+      const { displaced } = decideLogin(this.#policy, known, { device: session })
+      return { session, remove: displaced, finish: () => ({ kept: true, session, displaced }) }
+    })
+  }
+
+  /** Marks a session as offline when its connection has ended. It stays indexed. Returns whether it was still stored. */
+  async setOffline(session: UserSession): Promise<boolean> {
+    const offline = formatUserSession({ ...session, connectState: OFFLINE })
+    const args = [deviceField(session), session.connectionId, offline, this.#options.offlineRetentionMs]
+    return (await this.#script('set-offline', [this.#keys.sessions(session)], args)) === 1
+  }
+
+  /**
+   * Removes a session, unless its device has another connection by now, and then unindexes it. Also for one that was
+   * replaced or displaced elsewhere. Returns whether it was still stored.
+   */
+  async remove(session: UserSession): Promise<boolean> {
+    const member = indexMember(session, session)
+    return this.#locks.run(member, async () => {
+      const args = [deviceField(session), session.connectionId, session.incarnation, this.#options.offlineRetentionMs]
+      const outcome = await this.#script('remove-session', [this.#keys.sessions(session)], args)
+      // 2: this incarnation holds the device by a newer connection, and needs the index entry.
+      if (outcome !== 2) await guard(this.#redis.srem(this.#index(session), member))
+      return outcome === 1
+    })
+  }
+
+  /** The online sessions of each user, in the order of the users. One round trip. */
+  async sessionsOf(users: readonly UserRef[]): Promise<UserSession[][]> {
+    const replies = await this.#ask(users, (target, user) => target.hvals(this.#keys.sessions(user)))
+    return users.map((user, at) => readSessions(user, replies[at] ?? [], this.#options.onGarbage).filter(isOnline))
+  }
+
+  /** Compares what a gateway holds with what Redis knows, for many users in one round trip. */
+  async verify(entries: readonly VerifyEntry[]): Promise<VerifyResult[]> {
+    const held = entries.flatMap(({ sessions }) => sessions)
+    const [metas, streams, stored] = await Promise.all([
+      this.#ask(entries, (target, { user }) => target.hmget(this.#keys.inboxMeta(user), 'epoch', 'seq', 'first')),
+      this.#ask(entries, (target, { user }) => target.exists(this.#keys.inbox(user))),
+      this.#ask(held, (target, session) => target.hget(this.#keys.sessions(session), deviceField(session))),
+    ])
+    const present = new Set(held.filter((session, at) => this.#isHeld(session, stored[at] ?? null)))
+    return entries.map(({ sessions }, at) => {
+      const [epoch, seq, first] = metas[at] ?? []
+      const earliest = streams[at] === 1 ? Number(first) : Number(seq) + 1
+      return {
+        inbox: epoch && seq && first ? streamState(epoch, Number(seq), earliest) : undefined,
+        stale: sessions.filter((session) => !present.has(session)),
+      }
+    })
+  }
+
+  #isHeld(session: UserSession, json: string | null): boolean {
+    const [stored] = readSessions(session, [json], this.#options.onGarbage)
+    return stored !== undefined && isOnline(stored) && stored.connectionId === session.connectionId
+  }
+
+  #ask<Item, Reply>(
+    items: readonly Item[],
+    ask: (target: Commands, item: Item) => Promise<Reply> | ChainableCommander,
+  ): Promise<Reply[]> {
+    return sendAll(
+      this.#redis,
+      items.map((item) => (target: Commands) => ask(target, item)),
+    )
+  }
+
+  /** Index first, then read, decide and commit, until nothing has changed between reading and committing. */
+  async #change<Result extends object>(
+    owner: SessionDraft,
+    decide: (snapshot: Snapshot) => Commit<Result> | Result,
+  ): Promise<Result> {
+    const member = indexMember(owner, owner)
+    return this.#locks.run(member, async () => {
+      const deadline = performance.now() + this.#options.contendedMs
+      const indexed = guard(this.#redis.sadd(this.#index(owner), member))
+      for (let attempt = 1; ; attempt++) {
+        const [snapshot] = await Promise.all([this.#read(owner), indexed])
+        const decision = decide(snapshot)
+        if (!('finish' in decision)) return decision
+        const state = await this.#commit(snapshot, decision)
+        if (state) return decision.finish(state)
+        if (performance.now() > deadline) {
+          throw new SessionError('contended', 'other logins of the same user kept coming first; try again')
+        }
+        await delay(Math.random() * Math.min(MAX_PAUSE_MS, 2 ** attempt))
+      }
+    })
+  }
+
+  async #read(user: UserRef): Promise<Snapshot> {
+    const [time, fingerprint, flat] = await this.#script('read-sessions', [this.#keys.sessions(user)], [])
+    return { time, fingerprint, sessions: readSessionFields(user, flat, this.#options.onGarbage) }
+  }
+
+  async #commit({ fingerprint }: Snapshot, { session, remove }: Commit<unknown>): Promise<UserState | undefined> {
+    const keys = [
+      this.#keys.sessions(session),
+      this.#keys.inboxMeta(session),
+      this.#keys.inbox(session),
+      this.#keys.cursors(session),
+    ]
+    const reply = await this.#script('commit-session', keys, [
+      fingerprint,
+      deviceField(session),
+      formatUserSession(session),
+      createEpoch(),
+      this.#options.cursorRetentionMs,
+      ...remove.map(deviceField),
+    ])
+    if (reply === null) return undefined
+    const [epoch, seq, first, stored] = reply
+    const cursor = parseCursor(stored)
+    return { inbox: streamState(epoch, seq, first), ...(cursor && { cursor }) }
+  }
+
+  #index({ brokerId, incarnation }: Pick<UserSession, 'brokerId' | 'incarnation'>): string {
+    return this.#keys.index(brokerId, parseIncarnation(incarnation).bootId)
+  }
+
+  #script<Name extends ScriptName>(name: Name, keys: string[], args: ScriptArgument[]) {
+    return guard(sendScript(this.#redis, name, keys, args))
+  }
+}
+
+/** The oldest offline sessions beyond MAX_DEVICES: a client that invents a new imei each time must not fill Redis. */
+function surplus(
+  sessions: readonly UserSession[],
+  displaced: readonly UserSession[],
+  draft: SessionDraft,
+): readonly UserSession[] {
+  const staying = sessions.filter((session) => !displaced.includes(session) && !isSameDevice(session, draft))
+  return staying
+    .filter((session) => !isOnline(session))
+    .toSorted((a, b) => (isNewer(a, b) ? 1 : -1))
+    .slice(0, Math.max(0, staying.length + 1 - MAX_DEVICES))
+}

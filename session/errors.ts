@@ -1,0 +1,32 @@
+/** Stable names of everything that can go wrong in the directory, the inboxes, the leases and the cleanup. */
+export type SessionErrorCode =
+  /** Redis is away, is loading, fails over or refuses writes for now. Nothing is known about whether a write happened. */
+  | 'redis_unavailable'
+  /** Redis answered with an error that no retry cures. */
+  | 'redis_failed'
+  | 'redis_url_invalid'
+  /** Too many logins of one user at once: none was written for this call. */
+  | 'contended'
+  | 'session_malformed'
+  | 'id_malformed'
+  | 'policy_invalid'
+  /** Another living process holds the lease of this brokerId. */
+  | 'broker_id_in_use'
+  /** A cleanup was asked for an incarnation whose lease still runs. */
+  | 'incarnation_alive'
+
+const retryableCodes: ReadonlySet<SessionErrorCode> = new Set(['redis_unavailable', 'contended', 'incarnation_alive'])
+
+/** A failure of this area. `retryable`: the same call can succeed later. Messages never hold payloads or passwords. */
+export class SessionError extends Error {
+  readonly code: SessionErrorCode
+  constructor(code: SessionErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'SessionError'
+    this.code = code
+  }
+
+  get retryable(): boolean {
+    return retryableCodes.has(this.code)
+  }
+}

@@ -1,0 +1,110 @@
+import { SessionError } from './errors.ts'
+import type { Device, UserRef } from './user-session.ts'
+
+/**
+ * The names of all keys in Redis. Ids are percent-encoded, and all keys of one user, or of one broker, share a hash
+ * tag: no `{`, `}` or `:` in an id reaches the key or the slot of another, and Redis Cluster keeps them together.
+ */
+export class Keys {
+  readonly #prefix: string
+
+  /** @throws SessionError `id_malformed` when the prefix holds a brace, which would take over the hash tag. */
+  constructor(prefix = 'im:') {
+    if (/[{}]/.test(prefix)) throw new SessionError('id_malformed', 'the key prefix must not contain { or }')
+    this.#prefix = prefix
+  }
+
+  /** Hash: device field → session JSON. */
+  sessions(user: UserRef): string {
+    return this.#user(user, 'sessions')
+  }
+
+  /** Stream: entry `<seq>-0`. */
+  inbox(user: UserRef): string {
+    return this.#user(user, 'inbox')
+  }
+
+  /** Hash: epoch, seq (the newest), first (the oldest retained seq), trimAt. */
+  inboxMeta(user: UserRef): string {
+    return this.#user(user, 'inbox:meta')
+  }
+
+  /** Hash: device field → `<epoch>:<seq>`. */
+  cursors(user: UserRef): string {
+    return this.#user(user, 'cursors')
+  }
+
+  /** String: what the first append of this message got. In the recipient's slot. */
+  dedupe(to: UserRef, from: string, messageId: string): string {
+    return this.#user(to, `dedupe:${encodeId(from)}:${encodeId(messageId)}`)
+  }
+
+  /** Hash: broker field → every incarnation not yet cleaned. */
+  brokers(): string {
+    return `${this.#prefix}brokers`
+  }
+
+  /** String that expires: the lease of a broker. */
+  lease(brokerId: string): string {
+    return `${this.#prefix}broker:{${encodeId(brokerId)}}`
+  }
+
+  /** Set: index members of the sessions that this incarnation may hold. */
+  index(brokerId: string, bootId: string): string {
+    return `${this.lease(brokerId)}:${encodeId(bootId)}:sessions`
+  }
+
+  #user({ appId, userId }: UserRef, suffix: string): string {
+    return `${this.#prefix}{${encodeAppId(appId)}:${encodeId(userId)}}:${suffix}`
+  }
+}
+
+/** Field of a device in the hashes of its user: `<clientType>:<imei>`. */
+export function deviceField({ clientType, imei }: Device): string {
+  return `${clientType}:${wellFormed(imei)}`
+}
+
+/** The device of a field, or undefined when it is none. */
+export function parseDeviceField(field: string): Device | undefined {
+  const match = /^(\d{1,3}):(.*)$/s.exec(field)
+  return match ? { clientType: Number(match[1]), imei: match[2] ?? '' } : undefined
+}
+
+/** Field of an incarnation in the register of brokers: `<brokerId>/<bootId>`. */
+export function brokerField(brokerId: string, bootId: string): string {
+  return `${encodeId(brokerId)}/${encodeId(bootId)}`
+}
+
+/** Member of an incarnation's index: `<appId>:<userId>:<clientType>:<imei>`, the ids percent-encoded. */
+export function indexMember({ appId, userId }: UserRef, { clientType, imei }: Device): string {
+  return `${encodeAppId(appId)}:${encodeId(userId)}:${clientType}:${encodeId(imei)}`
+}
+
+/** User and device of an index member, or undefined when it is none. */
+export function parseIndexMember(member: string): { user: UserRef; device: Device } | undefined {
+  const match = /^(\d+):([^:]*):(\d{1,3}):([^:]*)$/.exec(member)
+  if (!match) return undefined
+  try {
+    return {
+      user: { appId: Number(match[1]), userId: decodeURIComponent(match[2] ?? '') },
+      device: { clientType: Number(match[3]), imei: decodeURIComponent(match[4] ?? '') },
+    }
+  } catch {
+    return undefined
+  }
+}
+
+function encodeAppId(appId: number): string {
+  if (!Number.isSafeInteger(appId) || appId < 0) throw new SessionError('id_malformed', 'an appId must be an integer')
+  return String(appId)
+}
+
+function encodeId(id: string): string {
+  return encodeURIComponent(wellFormed(id))
+}
+
+// A lone surrogate has no UTF-8: two different ids would end up as the same bytes.
+function wellFormed(id: string): string {
+  if (!id.isWellFormed()) throw new SessionError('id_malformed', 'an id is not well-formed Unicode')
+  return id
+}

@@ -1,0 +1,125 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseLease, type BrokerState, type Incarnation, type Lease } from './broker.ts'
+import { SessionError } from './errors.ts'
+import { brokerField, type Keys } from './keys.ts'
+import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
+import { sendScript, type ScriptArgument } from './scripts.ts'
+import { defaults } from './settings.ts'
+
+export interface LeaseOptions {
+  /** How long the lease lives without renewal. Renew it three times as often. */
+  readonly leaseMs?: number
+  /** How much longer than the holder's lease `acquire` waits. */
+  readonly marginMs?: number
+}
+
+/**
+ * `recreated`: the lease was missing, because Redis lost its data or this process slept for longer than the lease.
+ * `replacedBy`: another process is this broker now.
+ */
+export type RenewResult = 'renewed' | 'recreated' | { readonly replacedBy: Lease }
+
+/** Who is the broker of a name: one process at a time, as long as it renews. */
+export class BrokerLease {
+  readonly #redis: RedisClient
+  readonly #keys: Keys
+  readonly #incarnation: Incarnation
+  readonly #leaseMs: number
+  readonly #marginMs: number
+
+  constructor(redis: RedisClient, keys: Keys, incarnation: Incarnation, options: LeaseOptions = {}) {
+    this.#redis = redis
+    this.#keys = keys
+    this.#incarnation = incarnation
+    this.#leaseMs = options.leaseMs ?? defaults.leaseMs
+    this.#marginMs = options.marginMs ?? 1000
+  }
+
+  /** Puts the incarnation into the register, from which alone a cleanup finds it: before any session, and the lease. */
+  async register(): Promise<void> {
+    await guard(this.#redis.hset(this.#keys.brokers(), this.#field, JSON.stringify(this.#incarnation)))
+  }
+
+  /**
+   * Registers and takes the lease: at once when it is free or held by a former boot of the same pod, else when it runs
+   * out.
+   *
+   * @throws SessionError `broker_id_in_use` when the holder keeps renewing; `redis_unavailable`; the signal's reason
+   */
+  async acquire(signal?: AbortSignal): Promise<void> {
+    await this.register()
+    const started = performance.now()
+    let patience = this.#leaseMs + this.#marginMs
+    for (;;) {
+      const args = [this.#value('starting', 0), this.#incarnation.podUid, this.#leaseMs]
+      const [json, remainingMs] = await this.#script('acquire-lease', args)
+      const holder = parseLease(json)
+      if (!holder || remainingMs === undefined) return
+      if (performance.now() - started >= patience) throw await this.#inUse(holder)
+      // A holder with longer leases than ours.
+      patience = Math.max(patience, Math.min(remainingMs, MAX_LEASE_MS) + this.#marginMs)
+      await delay(Math.min(Math.max(remainingMs, 10), 250), undefined, { signal })
+    }
+  }
+
+  /** Renews the lease and says what became of it. Also restores the register's entry when it was lost. */
+  async renew(load: { state: BrokerState; connections: number }): Promise<RenewResult> {
+    const args = [this.#value(load.state, load.connections), this.#incarnation.bootId, this.#leaseMs]
+    const reply = await this.#script('renew-lease', args)
+    if (typeof reply === 'string') {
+      const replacedBy = parseLease(reply)
+      if (replacedBy) return { replacedBy }
+    }
+    if (reply === 0) {
+      // Anew, also when the entry is there: while we slept a cleanup may have left its mark in it.
+      await this.register()
+      return 'recreated'
+    }
+    await guard(this.#redis.hsetnx(this.#keys.brokers(), this.#field, JSON.stringify(this.#incarnation)))
+    return 'renewed'
+  }
+
+  /** Gives the lease up if it is still ours. The register's entry stays, for the cleanup of what is still indexed. */
+  async release(): Promise<boolean> {
+    return (await this.#script('release-lease', [this.#incarnation.bootId])) === 1
+  }
+
+  get #field(): string {
+    return brokerField(this.#incarnation.brokerId, this.#incarnation.bootId)
+  }
+
+  #value(state: BrokerState, connections: number): string {
+    return JSON.stringify({ ...this.#incarnation, state, connections } satisfies Lease)
+  }
+
+  async #inUse(holder: Lease): Promise<SessionError> {
+    await guard(this.#redis.hdel(this.#keys.brokers(), this.#field))
+    const who = `pod ${holder.podUid}, boot ${holder.bootId}, on ${holder.host}`
+    return new SessionError('broker_id_in_use', `brokerId ${holder.brokerId} is held by another process: ${who}`)
+  }
+
+  #script<Name extends 'acquire-lease' | 'renew-lease' | 'release-lease'>(name: Name, args: ScriptArgument[]) {
+    return guard(sendScript(this.#redis, name, [this.#keys.lease(this.#incarnation.brokerId)], args))
+  }
+}
+
+/** No wait for a lease is longer, whatever its holder has set. */
+const MAX_LEASE_MS = 60_000
+
+/** The leases that are alive, by brokerId. One round trip. */
+export async function readLeases(
+  redis: RedisClient,
+  keys: Keys,
+  brokerIds: readonly string[],
+): Promise<Map<string, Lease>> {
+  const replies = await sendAll(
+    redis,
+    brokerIds.map((brokerId) => (target: Commands) => target.get(keys.lease(brokerId))),
+  )
+  const leases = new Map<string, Lease>()
+  for (const [at, brokerId] of brokerIds.entries()) {
+    const lease = parseLease(replies[at])
+    if (lease) leases.set(brokerId, lease)
+  }
+  return leases
+}

@@ -1,0 +1,195 @@
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Cluster, Redis, type ChainableCommander, type RedisOptions } from 'ioredis'
+import { SessionError } from './errors.ts'
+import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
+import { translateError } from './redis-errors.ts'
+import { defineScripts } from './scripts.ts'
+
+export { isUnavailable } from './redis-errors.ts'
+
+/** A connection to one Redis (also found by sentinels), or to a Redis Cluster. Knows the scripts. */
+export type RedisClient = Redis | Cluster
+
+export interface RedisSettings {
+  /** Shown by CLIENT LIST. */
+  readonly connectionName: string
+  /** A command without an answer for so long fails; twice as long without any answer, and the connection is dropped. */
+  readonly commandTimeoutMs: number
+  /** Told of every connection error, also repeated ones while Redis is away. Never holds a password or a payload. */
+  readonly onError: (error: SessionError) => void
+}
+
+const MAX_BACKOFF_MS = 2000
+const CLUSTER_REFRESH_MS = 2000
+
+/**
+ * A client that fails fast: while Redis is away every command is refused at once, none is queued and none is sent twice
+ * behind the caller's back; it reconnects for ever. Returns at once: wait with `awaitReady`.
+ *
+ * @param url see parseRedisUrl
+ * @throws SessionError `redis_url_invalid`
+ */
+export function connectRedis(url: string, settings: RedisSettings): RedisClient {
+  const target = parseRedisUrl(url)
+  const report = (error: Error) => settings.onError(translateError(error))
+  const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
+  client.on('error', report)
+  defineScripts(client)
+  return client
+}
+
+/**
+ * Waits until commands are accepted.
+ *
+ * @throws SessionError `redis_unavailable` when the deadline passes first, or the client was closed
+ */
+export async function awaitReady(client: RedisClient, deadlineMs: number): Promise<void> {
+  const signal = AbortSignal.timeout(deadlineMs)
+  while (!isReady(client)) {
+    if (signal.aborted || client.status === 'end') {
+      throw new SessionError('redis_unavailable', `Redis was not ready within ${deadlineMs} ms`)
+    }
+    // A cluster has no event for "every node is ready".
+    await delay(20, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+/** Closes a client: waits for commands under way, at most `deadlineMs`, then cuts the connection. Never throws. */
+export async function closeRedis(client: RedisClient, deadlineMs = 1000): Promise<void> {
+  if (client.status === 'end') return
+  const signal = AbortSignal.timeout(deadlineMs)
+  const ended = once(client, 'end', { signal }).catch(() => undefined)
+  if (client.status === 'ready') client.quit().catch(() => client.disconnect())
+  else client.disconnect()
+  await ended
+  if (signal.aborted) client.disconnect()
+}
+
+/**
+ * Runs a call, turning what ioredis throws into a SessionError.
+ *
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export async function guard<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    throw translateError(error)
+  }
+}
+
+/** What can be sent alone or within a pipeline. */
+export type Commands = RedisClient | ChainableCommander
+
+/**
+ * Sends many commands in one round trip, without a transaction; on a cluster one by one, at once, as their keys are in
+ * several slots. Results are in order; the first error is thrown after all have ended.
+ *
+ * @param calls each sends one command, which answers a `Reply`, to the target that it is given
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export async function sendAll<Reply>(
+  redis: RedisClient,
+  calls: readonly ((target: Commands) => Promise<Reply> | ChainableCommander)[],
+): Promise<Reply[]> {
+  const results = redis instanceof Cluster ? await sendEach(redis, calls) : await sendPipeline(redis, calls)
+  return results.map(([error, value]) => {
+    if (error) throw translateError(error)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a pipeline forgets what its commands answer
+    return value as Reply
+  })
+}
+
+type Result = [error: unknown, value?: unknown]
+
+async function sendEach(redis: Cluster, calls: readonly ((target: Commands) => unknown)[]): Promise<Result[]> {
+  const settled = await Promise.allSettled(calls.map(async (call) => call(redis)))
+  return settled.map((result) => (result.status === 'fulfilled' ? [null, result.value] : [result.reason]))
+}
+
+async function sendPipeline(redis: Redis, calls: readonly ((target: Commands) => unknown)[]): Promise<Result[]> {
+  if (calls.length === 0) return []
+  const pipeline = redis.pipeline()
+  for (const call of calls) call(pipeline)
+  return (await guard(pipeline.exec())) ?? []
+}
+
+function connectOne(target: RedisTarget, settings: RedisSettings): Redis {
+  const [first] = target.hosts
+  const place: RedisOptions =
+    target.kind === 'sentinel' && target.masterName
+      ? {
+          sentinels: target.hosts.map(({ host, port }) => ({ host, port })),
+          name: target.masterName,
+          // Sentinels that need no password accept any for their default user.
+          ...(target.username && { sentinelUsername: target.username }),
+          ...(target.password && { sentinelPassword: target.password }),
+          ...(target.tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
+          sentinelRetryStrategy: backoff,
+          sentinelCommandTimeout: settings.commandTimeoutMs,
+        }
+      : { ...first }
+  return new Redis({
+    ...place,
+    ...commonOptions(target, settings),
+    db: target.db,
+    enableOfflineQueue: false,
+    retryStrategy: backoff,
+  })
+}
+
+function connectCluster(target: RedisTarget, settings: RedisSettings, report: (error: Error) => void): Cluster {
+  const cluster = new Cluster([...target.hosts], {
+    redisOptions: commonOptions(target, settings),
+    enableOfflineQueue: false,
+    clusterRetryStrategy: backoff,
+    slotsRefreshInterval: CLUSTER_REFRESH_MS,
+    slotsRefreshTimeout: settings.commandTimeoutMs,
+    // A command that a failing node may have carried out is not sent again; MOVED, ASK and TRYAGAIN still are.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    maxRedirections: 4,
+    // Certificates name hosts, not the addresses that they resolve to.
+    ...(target.tls && { dnsLookup: (host: string, done: (error: null, address: string) => void) => done(null, host) }),
+  })
+  cluster.on('node error', report)
+  // Nodes connect lazily, and without an offline queue all but the first command would be refused until then.
+  cluster.on('+node', (node: Redis) => {
+    if (node.status === 'wait') node.connect().catch(() => undefined)
+  })
+  return cluster
+}
+
+function commonOptions({ username, password, tls }: RedisTarget, settings: RedisSettings) {
+  return {
+    ...(username && { username }),
+    ...(password && { password }),
+    ...(tls && { tls: {} }),
+    // Sentinels, proxies and every Redis that we support speak it, and replies have one shape.
+    protocol: 2 as const,
+    replyMapping: 'legacy' as const,
+    connectionName: settings.connectionName,
+    commandTimeout: settings.commandTimeoutMs,
+    connectTimeout: settings.commandTimeoutMs,
+    // Also what notices a frozen server: a time-out alone leaves the connection open, and commands piling up in it.
+    socketTimeout: settings.commandTimeoutMs * 2,
+    maxLoadingRetryTime: MAX_BACKOFF_MS,
+    autoResendUnfulfilledCommands: false,
+    // Commands without an answer fail when the connection closes: ioredis forgets them otherwise.
+    maxRetriesPerRequest: 0,
+    // A failover left us with a replica: reconnect, to find the new primary.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  }
+}
+
+/** Milliseconds before the next attempt, with jitter: not every gateway at once. */
+function backoff(attempt: number): number {
+  const ceiling = Math.min(MAX_BACKOFF_MS, 25 * 2 ** Math.min(attempt, 10))
+  return Math.round(ceiling * (0.5 + Math.random() / 2))
+}
+
+function isReady(client: RedisClient): boolean {
+  if (client.status !== 'ready') return false
+  return !(client instanceof Cluster) || client.nodes('master').every((node) => node.status === 'ready')
+}

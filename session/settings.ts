@@ -1,0 +1,16 @@
+/** Defaults of what the directory and the inboxes keep, in milliseconds unless said otherwise. */
+export const defaults = {
+  leaseMs: 6000,
+  /** Messages of one inbox. */
+  maxLength: 10_000,
+  retentionMs: 7 * 24 * 3600_000,
+  /** Cursors and epochs outlive the messages, so that a device learns what it missed. */
+  cursorRetentionMs: 90 * 24 * 3600_000,
+  dedupeMs: 10 * 60_000,
+  /** Sessions of a user who is not online with any device. */
+  offlineRetentionMs: 30 * 24 * 3600_000,
+  /** How long a login keeps trying while others of the same user come first. */
+  contendedMs: 3000,
+  /** Between the first pass of a cleanup and the last. */
+  graceMs: 60_000,
+} as const
