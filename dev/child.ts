@@ -46,7 +46,7 @@ export async function startChild(file: string, args: readonly string[], options:
   const spawned = spawn(file, args, { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   const { pid } = spawned
   if (pid === undefined) {
-    const [cause] = await once(spawned, 'error')
+    const [cause] = (await once(spawned, 'error')) as unknown[]
     throw new Error(`${name} cannot be started`, { cause })
   }
   const release = guard('process', pid)

@@ -25,7 +25,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 /** What a test may import besides what its folder may. */
 const arrowsOfTests = ['client', 'dev', 'test']
-const mayReadEnvironment = /(^|\/)main\.ts$|\.test\.ts$|^(dev|test|e2e|bench)\//
+/** Tests and their helpers. */
+const testFiles = /\.test\.ts$|\/test-[^/]+\.ts$|^(dev|test|e2e|bench)\//
 /** These, and all they import, run in browsers. */
 const browserFiles = /^(protocol\/.*|client\/browser\.ts)$/
 const nodeOnlyPackages = new Set([...builtinModules, 'ws', 'ioredis', 'nats', 'pino', 'prom-client'])
@@ -64,7 +65,7 @@ export function findViolations(graph: ImportGraph): string[] {
 function findViolationsOf(path: string, source: SourceFile, graph: ImportGraph): string[] {
   const violations: string[] = []
   const area = areaOf(path)
-  const allowed = [...(arrows[area] ?? []), ...(path.endsWith('.test.ts') ? arrowsOfTests : [])]
+  const allowed = [...(arrows[area] ?? []), ...(testFiles.test(path) ? arrowsOfTests : [])]
   for (const target of source.imports) {
     const targetArea = areaOf(target)
     if (isFile(target) && targetArea !== area && !allowed.includes(targetArea)) {
@@ -76,10 +77,10 @@ function findViolationsOf(path: string, source: SourceFile, graph: ImportGraph):
     if (isFile(target) && target.endsWith('.test.ts'))
       violations.push(`${path} imports ${target}: nothing imports a test`)
   }
-  if (source.readsEnvironment && !mayReadEnvironment.test(path)) {
+  if (source.readsEnvironment && !testFiles.test(path) && !path.endsWith('/main.ts')) {
     violations.push(`${path} reads process.env: only a main.ts may`)
   }
-  if (browserFiles.test(path) && !path.endsWith('.test.ts')) {
+  if (browserFiles.test(path) && !testFiles.test(path)) {
     const found = findNodeOnlyImport(path, graph)
     if (found) violations.push(`${path} must run in browsers, but leads to ${found}`)
   }

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { Socket } from 'node:net'
 
 /**
  * What must not outlive this process, even when it is killed with SIGKILL: child processes, containers, directories.
@@ -48,6 +49,7 @@ function startJanitor(): ChildProcess {
   child.on('error', () => {})
   child.stdin.on('error', () => {})
   child.unref()
-  if ('unref' in child.stdin && typeof child.stdin.unref === 'function') child.stdin.unref()
+  // It waits for this process, never the other way round.
+  if (child.stdin instanceof Socket) child.stdin.unref()
   return child
 }

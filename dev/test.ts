@@ -1,0 +1,67 @@
+// npm test: runs every test that needs no Kubernetes.
+//
+//   npm test -- [part of a path …] [--name pattern]
+import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { parseArgs } from 'node:util'
+import { onInterrupt } from './interrupt.ts'
+import { provideServers } from './server-binary.ts'
+
+const FILE_DEADLINE_MS = 180_000
+const TOTAL_DEADLINE_MS = 8 * 60_000
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { name: { type: 'string' } } })
+const root = new URL('..', import.meta.url)
+process.chdir(root.pathname)
+
+const files = globSync('**/*.test.ts', { exclude: ['node_modules', 'e2e'] })
+  .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
+  .toSorted()
+if (files.length === 0) {
+  console.error(`no test file's path has ${positionals.join(' or ')} in it`)
+  process.exit(1)
+}
+
+try {
+  await provideServers(console.error)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+}
+
+const stop = new AbortController()
+onInterrupt((signal, times) => {
+  if (times > 1) process.exit(1)
+  console.error(`${signal}: stopping the tests`)
+  stop.abort()
+})
+const total = setTimeout(() => {
+  console.error(`the tests did not end within ${TOTAL_DEADLINE_MS / 60_000} minutes`)
+  stop.abort()
+}, TOTAL_DEADLINE_MS)
+
+let passed = 0
+let failed = 1
+const events = run({
+  files,
+  // Tests mostly wait for processes and sockets; more at once would only slow each other down.
+  concurrency: Math.max(2, availableParallelism() - 1),
+  timeout: FILE_DEADLINE_MS,
+  signal: stop.signal,
+  ...(values.name !== undefined && { testNamePatterns: [values.name] }),
+})
+events.on('test:summary', ({ file, success, counts }) => {
+  // Each file has a summary; the last one, of all files, names none.
+  if (file !== undefined) return
+  passed = counts.passed
+  failed = Math.max(counts.tests - counts.passed - counts.skipped - counts.todo, success ? 0 : 1)
+})
+events.compose(spec).pipe(process.stdout)
+events.once('end', () => {
+  clearTimeout(total)
+  process.exitCode = failed > 0 || passed === 0 || stop.signal.aborted ? 1 : 0
+  // After the reporter's own summary, the one line that .ci/run adds up.
+  setImmediate(() => console.log(`${passed} passed, ${failed} failed`))
+})
