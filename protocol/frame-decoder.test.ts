@@ -154,6 +154,7 @@ test('after a failure the decoder stays failed, holds nothing and takes nothing'
   const decoder = new FrameDecoder(MAX)
   decoder.push(concat([encodeBinary({ type: 'ping' }), header(2, 9, 9), encodeBinary(send)]))
   assert.deepEqual(decoder.next(), { type: 'ping' })
+  decoder.push(encodeBinary(send))
   failsWith(decoder, 'version_unsupported')
   assert.equal(decoder.buffered, 0)
   decoder.push(encodeBinary(send))
@@ -208,6 +209,45 @@ test('a decoder that took all frames of its chunks lets go of them', () => {
     }),
   )
   assert.ok(held < 5_000_000, `200 decoders hold ${held} bytes`)
+})
+
+test('a failed decoder lets go of everything', () => {
+  const held = measureHeld(() =>
+    Array.from({ length: 200 }, () => {
+      const decoder = new FrameDecoder(MAX)
+      decoder.push(header(2, 9, 9))
+      decoder.push(new Uint8Array(100_000))
+      failsWith(decoder, 'version_unsupported')
+      return decoder
+    }),
+  )
+  assert.ok(held < 5_000_000, `200 decoders hold ${held} bytes`)
+})
+
+test('a payload stays as it was while later frames come', () => {
+  const decoder = new FrameDecoder(MAX)
+  const frames = [send, { ...send, payload: new Uint8Array(900).fill(8) }, { ...send, payload: new Uint8Array(5) }]
+  const decoded: Frame[] = []
+  for (const bytes of frames.map(encodeBinary)) {
+    decoder.push(bytes.slice(0, 20))
+    decoded.push(...takeAll(decoder))
+    decoder.push(bytes.slice(20))
+    decoded.push(...takeAll(decoder))
+  }
+  assert.deepEqual(decoded, frames)
+})
+
+test('defaults and skipped bytes end with their frame, not with the chunk', () => {
+  const decoder = new FrameDecoder(MAX)
+  const logout = Uint8Array.of(0, 0, 0, 2, 1, 0x03)
+  const longPing = Uint8Array.of(0, 0, 0, 4, 1, 0x10, 0xff, 0xff)
+  decoder.push(concat([logout, longPing, logout, encodeBinary(send)]))
+  assert.deepEqual(takeAll(decoder), [
+    { type: 'logout', requestId: 0 },
+    { type: 'ping' },
+    { type: 'logout', requestId: 0 },
+    send,
+  ])
 })
 
 test('a payload that fills most of its chunk is a view of it, a small one is a copy', () => {
