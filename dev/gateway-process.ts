@@ -41,7 +41,7 @@ export interface GatewayOptions {
   readonly onLine?: (line: string) => void
 }
 
-interface GatewayPorts {
+export interface GatewayPorts {
   readonly tcp: number
   readonly ws: number
   readonly admin: number

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { startChild, type Child } from './child.ts'
+import { startChild, type Child, type Exit } from './child.ts'
 import { findFreePort } from './free-port.ts'
 import { guard } from './janitor.ts'
 import { explainMissing, findServer, type ServerCommand, type ServerName } from './server-binary.ts'
@@ -16,6 +16,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly port: number
   /** Of the process that runs now, or ran last. */
   readonly pid: number
+  /** The end of that process. */
+  readonly exited: Promise<Exit>
   /** Ends the process; data and port are kept. `signal` defaults to SIGTERM; SIGKILL makes it a crash. */
   stop(signal?: NodeJS.Signals): Promise<void>
   /** Starts it again on the same port with the same data; resolves when it answers. */
@@ -76,6 +78,9 @@ export async function startServer(kind: ServerKind, fixedPort?: number): Promise
     port,
     get pid() {
       return running.pid
+    },
+    get exited() {
+      return running.child.exited
     },
     async stop(signal) {
       await running.stop(signal)
