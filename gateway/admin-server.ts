@@ -1,0 +1,61 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { listenError } from './listener.ts'
+import type { Metrics } from './metrics.ts'
+
+const REQUEST_TIMEOUT_MS = 5_000
+
+/** What is missing for this gateway to be ready; an empty list when it is. */
+export type Readiness = () => readonly string[]
+
+/** Serves /livez, /readyz and /metrics to Kubernetes and Prometheus, on a port of its own. */
+export class AdminServer implements AsyncDisposable {
+  readonly #server: Server
+
+  constructor(metrics: Metrics, readiness: Readiness) {
+    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+      const reply = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
+        response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
+        response.end(request.method === 'HEAD' ? undefined : body)
+      }
+      const { pathname } = new URL(request.url ?? '/', 'http://admin')
+      if (request.method !== 'GET' && request.method !== 'HEAD') return reply(405, 'use GET\n')
+      switch (pathname) {
+        case '/livez':
+          return reply(200, 'ok\n')
+        case '/readyz': {
+          const missing = readiness()
+          return missing.length === 0 ? reply(200, 'ok\n') : reply(503, `${missing.join('\n')}\n`)
+        }
+        case '/metrics':
+          metrics.registry.metrics().then(
+            (text) => reply(200, text, metrics.registry.contentType),
+            () => reply(500, 'the metrics cannot be read\n'),
+          )
+          return
+        default:
+          return reply(404, 'there are /livez, /readyz and /metrics\n')
+      }
+    })
+  }
+
+  /** @throws GatewayError LISTEN_FAILED */
+  async listen(host: string, port: number): Promise<number> {
+    this.#server.listen({ host, port })
+    try {
+      await once(this.#server, 'listening')
+    } catch (cause) {
+      throw listenError(cause, host, port, 'IM_ADMIN_PORT')
+    }
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#server.listening) return
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await closed
+  }
+}

@@ -1,0 +1,105 @@
+import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
+import { ProtocolError } from '../protocol/errors.ts'
+import { limits } from '../protocol/frames.ts'
+import type { GatewaySettings } from './settings.ts'
+
+/** Who a token speaks for, and until when: `expiresAt` in milliseconds since 1970, 0 for never. */
+export interface Principal {
+  readonly appId: number
+  readonly userId: string
+  readonly expiresAt: number
+}
+
+/**
+ * Checks a token.
+ *
+ * @throws ProtocolError token_invalid, token_expired, app_forbidden, user_id_invalid, or unavailable when the key set
+ * cannot be fetched
+ */
+export type Authenticate = (token: string) => Promise<Principal>
+
+/** Tolerated difference between this clock and the issuer's, in seconds. */
+const CLOCK_TOLERANCE = 5
+/** How long a fetched key set is used, and how long an unknown key id waits before the set is fetched again. */
+const JWKS_CACHE_MS = 600_000
+const JWKS_COOLDOWN_MS = 30_000
+const JWKS_TIMEOUT_MS = 5_000
+
+/** Builds the check that `IM_AUTH_MODE` asks for. */
+export function createAuthenticate(settings: GatewaySettings): Authenticate {
+  const identify = createIdentify(settings)
+  const apps = new Set(settings.authApps)
+  return async (token) => {
+    const principal = await identify(token)
+    const { appId, userId } = principal
+    if (!Number.isInteger(appId) || appId < 0 || appId > 0xffff_ffff) {
+      throw new ProtocolError('token_invalid', `the app of the token must be a whole number from 0 to ${0xffff_ffff}`)
+    }
+    if (apps.size > 0 && !apps.has(appId)) throw new ProtocolError('app_forbidden')
+    const bytes = Buffer.byteLength(userId)
+    if (bytes === 0 || bytes > limits.userId || !userId.isWellFormed()) throw new ProtocolError('user_id_invalid')
+    return principal
+  }
+}
+
+function createIdentify(settings: GatewaySettings): Authenticate {
+  if (settings.authMode === 'none') return (token) => Promise.resolve(believe(token))
+
+  const options: JWTVerifyOptions = { clockTolerance: CLOCK_TOLERANCE }
+  if (settings.authIssuer !== '') options.issuer = settings.authIssuer
+  if (settings.authAudience !== '') options.audience = settings.authAudience
+  const verify = createVerify(settings, options)
+  return async (token) => {
+    let claims: JWTPayload
+    try {
+      claims = await verify(token)
+    } catch (error) {
+      throw toProtocolError(error)
+    }
+    const appId = claims[settings.authAppClaim]
+    const userId = claims[settings.authUserClaim]
+    return {
+      // Some issuers write every claim as a string.
+      appId: typeof appId === 'string' && /^\d{1,10}$/.test(appId) ? Number(appId) : (appId as number),
+      userId: typeof userId === 'string' ? userId : '',
+      expiresAt: claims.exp === undefined ? 0 : claims.exp * 1000,
+    }
+  }
+}
+
+function createVerify(settings: GatewaySettings, options: JWTVerifyOptions): (token: string) => Promise<JWTPayload> {
+  if (settings.authMode === 'secret') {
+    const key = new TextEncoder().encode(settings.authSecret)
+    return async (token) => (await jwtVerify(token, key, { ...options, algorithms: ['HS256'] })).payload
+  }
+  const keys = createRemoteJWKSet(new URL(settings.authJwksUrl), {
+    cacheMaxAge: JWKS_CACHE_MS,
+    cooldownDuration: JWKS_COOLDOWN_MS,
+    timeoutDuration: JWKS_TIMEOUT_MS,
+  })
+  const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
+  return async (token) => (await jwtVerify(token, keys, { ...options, algorithms })).payload
+}
+
+function believe(token: string): Principal {
+  const colon = token.indexOf(':')
+  const appId = token.slice(0, colon)
+  if (colon < 1 || !/^\d{1,10}$/.test(appId)) {
+    throw new ProtocolError('token_invalid', 'without authentication a token reads <appId>:<userId>, like 1:alice')
+  }
+  return { appId: Number(appId), userId: token.slice(colon + 1), expiresAt: 0 }
+}
+
+/** Whose fault a failed check is: the token's, or that of a key set that could not be fetched. */
+function toProtocolError(error: unknown): ProtocolError {
+  if (error instanceof errors.JWTExpired) return new ProtocolError('token_expired', undefined, { cause: error })
+  const noKey = error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys
+  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) {
+    return new ProtocolError('unavailable', 'the keys to check the token cannot be fetched', { cause: error })
+  }
+  if (error instanceof errors.JOSEError && (noKey || error.code !== 'ERR_JOSE_GENERIC')) {
+    return new ProtocolError('token_invalid', undefined, { cause: error })
+  }
+  // A network failure, or an answer of the key server that is no key set.
+  return new ProtocolError('unavailable', 'the keys to check the token cannot be fetched', { cause: error })
+}

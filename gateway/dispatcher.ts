@@ -1,0 +1,107 @@
+import { ProtocolError } from '../protocol/errors.ts'
+import type { ClientFrame } from '../protocol/frames.ts'
+import type { ClientSession } from './client-session.ts'
+import type { Connection, ConnectionEvents } from './connection.ts'
+import type { CursorWriter } from './cursor-writer.ts'
+import { INBOX } from './inbox-delivery.ts'
+import type { LoginService } from './login-service.ts'
+import type { Presence } from './presence.ts'
+import type { Router } from './router.ts'
+
+/** A connection before it has a session, and what to do once it has. */
+interface Guest {
+  readonly loggedIn: () => void
+  session?: ClientSession
+}
+
+/** Gives every frame to the part that handles it, and keeps the order: login first, the rest after it. */
+export class Dispatcher implements ConnectionEvents {
+  readonly #guests = new Map<Connection, Guest>()
+  readonly #leaving = new Set<Promise<void>>()
+  readonly #logins: LoginService
+  readonly #router: Router
+  readonly #presence: Presence
+  readonly #cursors: CursorWriter
+
+  constructor(logins: LoginService, router: Router, presence: Presence, cursors: CursorWriter) {
+    this.#logins = logins
+    this.#router = router
+    this.#presence = presence
+    this.#cursors = cursors
+  }
+
+  /** How many connections there are, logged in or not. */
+  get size(): number {
+    return this.#guests.size
+  }
+
+  /** Every connection, and whether it is logged in. */
+  *connections(): Generator<readonly [connection: Connection, loggedIn: boolean]> {
+    for (const [connection, { session }] of this.#guests) yield [connection, session !== undefined]
+  }
+
+  /** Waits until every session whose connection has ended is marked as offline, as far as Redis is there. */
+  async left(): Promise<void> {
+    while (this.#leaving.size > 0) await Promise.all(this.#leaving)
+  }
+
+  /** A new connection. `loggedIn` is called when it has a session. */
+  opened(connection: Connection, loggedIn: () => void): void {
+    this.#guests.set(connection, { loggedIn })
+  }
+
+  frame(connection: Connection, frame: ClientFrame): void {
+    const guest = this.#guests.get(connection)
+    if (guest === undefined) return
+    const { session } = guest
+    if (session === undefined) {
+      if (frame.type !== 'login') throw new ProtocolError('login_required')
+      connection.hold(this.#login(connection, guest, frame), { exclusive: true })
+      return
+    }
+    switch (frame.type) {
+      case 'send':
+        return connection.hold(this.#router.send(session, frame))
+      case 'ack':
+        return this.#acknowledge(session, frame.stream, frame.seq)
+      case 'presence':
+        return connection.hold(this.#presence.answer(session, frame))
+      case 'renew':
+        return connection.hold(this.#logins.renew(session, frame), { exclusive: true })
+      case 'logout':
+        return connection.hold(this.#logins.logout(session, frame), { exclusive: true })
+      case 'login':
+        throw new ProtocolError('login_repeated')
+    }
+  }
+
+  flushed(connection: Connection): void {
+    this.#guests.get(connection)?.session?.delivery.flushed()
+  }
+
+  ended(connection: Connection): void {
+    const session = this.#guests.get(connection)?.session
+    this.#guests.delete(connection)
+    if (session === undefined) return
+    const leaving = this.#logins.leave(session).finally(() => this.#leaving.delete(leaving))
+    this.#leaving.add(leaving)
+  }
+
+  async #login(connection: Connection, guest: Guest, frame: ClientFrame & { type: 'login' }): Promise<void> {
+    const session = await this.#logins.login(connection, frame)
+    if (session === undefined) return
+    guest.session = session
+    guest.loggedIn()
+  }
+
+  #acknowledge({ user, device, delivery }: ClientSession, stream: string, seq: number): void {
+    const { epoch, seq: delivered } = delivery.position
+    if (stream !== INBOX || seq > delivered) {
+      throw new ProtocolError(
+        'frame_malformed',
+        'an ack must name the stream and the seq of a message that was delivered',
+      )
+    }
+    this.#cursors.save({ user, device, epoch, seq })
+  }
+}

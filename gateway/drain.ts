@@ -1,0 +1,42 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Connection } from './connection.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Logger } from './logger.ts'
+import type { GatewaySettings } from './settings.ts'
+
+const TICK_MS = 50
+
+/**
+ * Asks every client to go away, at a bounded rate, and waits until they have moved or the deadline passes; the rest is
+ * closed. Returns when no connection is left. `hurry` cuts the waiting short.
+ */
+export async function drainConnections(
+  dispatcher: Dispatcher,
+  settings: GatewaySettings,
+  logger: Logger,
+  hurry: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + settings.drainDeadlineMs
+  const perTick = (settings.drainRate * TICK_MS) / 1000
+  const toAsk: Connection[] = []
+  logger.info({ connections: dispatcher.size }, 'draining')
+  for (const [connection, loggedIn] of [...dispatcher.connections()]) {
+    if (loggedIn) toAsk.push(connection)
+    else connection.close('going_away')
+  }
+  let asked = 0
+  let allowance = 0
+  while (dispatcher.size > 0 && performance.now() < deadline && !hurry.aborted) {
+    allowance += perTick
+    const deadlineMs = Math.max(0, Math.round(deadline - performance.now()))
+    for (const connection of toAsk.slice(asked, Math.floor(allowance))) {
+      const delayMs = Math.round(Math.random() * Math.min(settings.drainJitterMs, deadlineMs / 2))
+      connection.send({ type: 'goAway', delayMs, deadlineMs })
+    }
+    asked = Math.floor(allowance)
+    await delay(TICK_MS)
+  }
+  if (dispatcher.size > 0)
+    logger.warn({ connections: dispatcher.size }, 'the drain deadline has passed; closing the rest')
+  for (const [connection] of [...dispatcher.connections()]) connection.close('going_away')
+}

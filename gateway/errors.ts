@@ -1,0 +1,16 @@
+/** Stable codes of the failures that end a gateway, or keep it from starting. */
+export type GatewayErrorCode =
+  'SETTINGS_INVALID' | 'LISTEN_FAILED' | 'TLS_INVALID' | 'NATS_UNREACHABLE' | 'REDIS_UNREACHABLE' | 'BROKER_REPLACED'
+
+/** A failure of the gateway as a whole, as against one that a client is told (`ProtocolError`). */
+export class GatewayError extends Error {
+  readonly code: GatewayErrorCode
+  /** Whether starting the gateway again, unchanged, can help. */
+  readonly retryable: boolean
+  constructor(code: GatewayErrorCode, message: string, options: ErrorOptions & { retryable: boolean }) {
+    super(message, options)
+    this.name = 'GatewayError'
+    this.code = code
+    this.retryable = options.retryable
+  }
+}

@@ -1,0 +1,60 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Incarnation } from '../session/broker.ts'
+import { cleanIncarnation, formerIncarnations } from '../session/cleanup.ts'
+import type { Keys } from '../session/keys.ts'
+import type { BrokerLease } from '../session/lease.ts'
+import type { RedisClient } from '../session/redis.ts'
+import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+
+const RETRY_MS = 2_000
+
+/**
+ * Cleans what former processes of this brokerId left. They are gone: this one holds the lease, and one that was only
+ * frozen ends itself when it sees that. Goes on until nothing is left or the signal aborts; never rejects.
+ */
+export async function cleanFormerIncarnations(
+  redis: RedisClient,
+  keys: Keys,
+  own: Incarnation,
+  { metrics, logger, signal }: { metrics: Metrics; logger: Logger; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    let waitMs = RETRY_MS
+    try {
+      const former = await formerIncarnations(redis, keys, own.brokerId, own.bootId)
+      if (former.length === 0) return
+      for (const incarnation of former) {
+        const result = await cleanIncarnation(redis, keys, incarnation, { signal })
+        metrics.cleanedSessions.inc(result.removed)
+        const { bootId } = incarnation
+        if (result.removed > 0) logger.info({ bootId, removed: result.removed }, 'cleaned a former incarnation')
+        waitMs = Math.max(waitMs, result.waitMs)
+      }
+    } catch (err) {
+      if (!signal.aborted) logger.warn({ err }, 'former incarnations cannot be cleaned; trying again')
+    }
+    await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined)
+  }
+}
+
+/**
+ * Takes this process out of the directory: lease, sessions, index and register. Without the grace of a cleanup, because
+ * this process itself knows that it writes no more. What cannot be reached is left to a cleanup. Never rejects.
+ */
+export async function leaveDirectory(
+  redis: RedisClient,
+  keys: Keys,
+  lease: BrokerLease,
+  own: Incarnation,
+  logger: Logger,
+): Promise<void> {
+  try {
+    await lease.release()
+    // The first pass marks the entry, the second ends it.
+    await cleanIncarnation(redis, keys, own, { graceMs: 0 })
+    await cleanIncarnation(redis, keys, own, { graceMs: 0 })
+  } catch (err) {
+    logger.warn({ err }, 'this incarnation could not be taken out of the directory; a cleanup will')
+  }
+}

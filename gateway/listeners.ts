@@ -1,0 +1,60 @@
+import { Admission } from './admission.ts'
+import { Connection } from './connection.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { Listener, type Accepted } from './listener.ts'
+import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+import type { GatewaySettings } from './settings.ts'
+import { openTcpTransport } from './tcp-transport.ts'
+import type { TlsCredentials } from './tls-credentials.ts'
+import type { Transport } from './transport.ts'
+import { createWebSocketUpgrade } from './websocket-listener.ts'
+import { openWebSocketTransport } from './websocket-transport.ts'
+
+/** WebSocket messages somewhat too long are answered by our own code; only those beyond this by the code of RFC 6455. */
+const WEBSOCKET_ROOM = 4
+
+/** The two listeners of a gateway, on one connection model. */
+export interface Listeners {
+  /** @throws GatewayError LISTEN_FAILED */
+  listen(): Promise<{ tcpPort: number; wsPort: number }>
+  /** Accepts no more. */
+  close(): void
+}
+
+export function createListeners(
+  settings: GatewaySettings,
+  tls: TlsCredentials | undefined,
+  metrics: Metrics,
+  logger: Logger,
+  dispatcher: Dispatcher,
+): Listeners {
+  const admission = new Admission(settings, metrics)
+  const context = { settings, metrics, logger, events: dispatcher }
+
+  const open = (transport: Transport, { newcomer }: Accepted): Connection => {
+    const connection = new Connection(transport, context)
+    newcomer.close = (code) => connection.close(code)
+    if (dispatcher.size >= settings.maxConnections) connection.close('too_many_connections')
+    else dispatcher.opened(connection, () => newcomer.leave())
+    return connection
+  }
+  const tcp = new Listener(admission, tls, metrics, (accepted) => {
+    openTcpTransport(accepted.stream, accepted.remoteAddress, (transport) => open(transport, accepted))
+  })
+  const upgrade = createWebSocketUpgrade(settings.maxFrameBytes * WEBSOCKET_ROOM, (socket, accepted) => {
+    openWebSocketTransport(socket, accepted.remoteAddress, (transport) => open(transport, accepted))
+  })
+  const websocket = new Listener(admission, tls, metrics, upgrade)
+
+  return {
+    listen: async () => ({
+      tcpPort: await tcp.listen(settings.listenHost, settings.tcpPort, 'IM_TCP_PORT'),
+      wsPort: await websocket.listen(settings.listenHost, settings.wsPort, 'IM_WS_PORT'),
+    }),
+    close: () => {
+      tcp.close()
+      websocket.close()
+    },
+  }
+}

@@ -1,0 +1,237 @@
+import { ProtocolError } from '../protocol/errors.ts'
+import { limits, clientTypes, type FrameOf } from '../protocol/frames.ts'
+import { formatIncarnation, type Incarnation } from '../session/broker.ts'
+import type { Directory } from '../session/directory.ts'
+import { SessionError } from '../session/errors.ts'
+import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../session/user-session.ts'
+import type { Authenticate, Principal } from './auth.ts'
+import type { Bus } from './bus.ts'
+import { ClientSession } from './client-session.ts'
+import type { Connection } from './connection.ts'
+import type { ConnectionTable } from './connection-table.ts'
+import type { CursorWriter } from './cursor-writer.ts'
+import type { Departures } from './departures.ts'
+import { EncodedFrame } from './encoded-frame.ts'
+import { InboxDelivery, resolvePosition, type DeliveryContext } from './inbox-delivery.ts'
+import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+import type { GatewaySettings } from './settings.ts'
+
+export interface LoginContext {
+  readonly settings: GatewaySettings
+  readonly incarnation: Incarnation
+  readonly authenticate: Authenticate
+  readonly directory: Directory
+  readonly table: ConnectionTable
+  readonly bus: Bus
+  readonly cursors: CursorWriter
+  readonly departures: Departures
+  readonly delivery: DeliveryContext
+  readonly metrics: Metrics
+  readonly logger: Logger
+  /** Whether this process surely still holds its lease: else a session written now might outlive its cleanup. */
+  readonly holdsLease: () => boolean
+}
+
+/** The way of a session from login frame to departure. */
+export class LoginService {
+  readonly #context: LoginContext
+
+  constructor(context: LoginContext) {
+    this.#context = context
+  }
+
+  /**
+   * Logs a device in, starts its delivery, and evicts whom the device policy says.
+   *
+   * @returns the session, or undefined when the connection ended meanwhile or was closed with the reason
+   */
+  async login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
+    const { metrics, logger } = this.#context
+    try {
+      const session = await this.#login(connection, frame)
+      metrics.logins.inc({ result: session === undefined ? 'gone' : 'accepted' })
+      return session
+    } catch (error) {
+      const reason = toProtocolError(error)
+      metrics.logins.inc({ result: reason.code })
+      logger.info({ connectionId: connection.id, code: reason.code, cause: causeOf(reason) }, 'a login was refused')
+      connection.close(reason.code, { message: reason.message })
+      return undefined
+    }
+  }
+
+  /** Takes a new token for a session that goes on. */
+  async renew(session: ClientSession, frame: FrameOf<'renew'>): Promise<void> {
+    try {
+      const principal = await this.#authenticate(frame.token)
+      if (principal.appId !== session.user.appId || principal.userId !== session.user.userId) {
+        throw new ProtocolError('token_invalid', 'the new token is of another user or app')
+      }
+      if (!session.connection.open) return
+      session.expireWith(principal)
+      session.connection.send({ type: 'renewed', requestId: frame.requestId, expiresAt: principal.expiresAt })
+    } catch (error) {
+      session.connection.refuse(frame.requestId, toProtocolError(error))
+    }
+  }
+
+  /** Ends a session for good: the device has no session any more, not even as offline. */
+  async logout(session: ClientSession, frame: FrameOf<'logout'>): Promise<void> {
+    const { stored } = session
+    if (stored === undefined) return
+    try {
+      await this.#context.directory.remove(stored)
+    } catch (error) {
+      session.connection.refuse(frame.requestId, toProtocolError(error))
+      return
+    }
+    session.stored = undefined
+    session.connection.close('logged_out')
+    await this.#notify(stored, 'left')
+  }
+
+  /** The connection has ended: the session goes offline. Never rejects. */
+  async leave(session: ClientSession): Promise<void> {
+    const { table, cursors, departures, logger } = this.#context
+    session.end()
+    table.remove(session)
+    const { stored } = session
+    if (stored === undefined) return
+    await Promise.all([cursors.flush(), departures.leave(stored)])
+    await this.#notify(stored, 'left').catch((err: unknown) => {
+      logger.debug({ err, connectionId: stored.connectionId }, 'other devices were not told of the leave')
+    })
+  }
+
+  /** The session lost its place to a newer login, here or at another broker. */
+  evict(connectionId: string, code: 'replaced' | 'displaced', clientType: number): void {
+    const session = this.#context.table.get(connectionId)
+    if (session === undefined) return
+    session.stored = undefined
+    session.connection.close(code, { clientType })
+  }
+
+  async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
+    const { directory, table, departures, logger } = this.#context
+    const principal = await this.#authenticate(frame.token)
+    const draft = this.#buildDraft(connection, principal, frame)
+    if (!connection.open) return undefined
+    if (!this.#context.holdsLease()) throw new ProtocolError('unavailable')
+
+    // In the table before the directory knows of it: from the commit on pushes and evictions may come.
+    const session = new ClientSession(connection, draft, new InboxDelivery(connection, draft, this.#context.delivery))
+    table.add(session)
+    const result = await directory.login(draft).catch((error: unknown) => {
+      table.remove(session)
+      throw error
+    })
+    if (result.replaced !== undefined) this.#evict(result.replaced, 'replaced', draft.clientType)
+    this.evictDisplaced(result.displaced, draft.clientType)
+    if (!connection.open) {
+      table.remove(session)
+      await departures.leave(result.session)
+      return undefined
+    }
+    session.stored = result.session
+    connection.admit()
+    session.expireWith(principal)
+    const cursor = frame.epoch === '' ? result.cursor : { epoch: frame.epoch, seq: frame.seq }
+    const position = resolvePosition(result.inbox, cursor, frame.start)
+    this.#welcome(connection, frame.requestId, principal, position.seq, result.inbox)
+    session.delivery.start(result.inbox, cursor ?? position)
+    logger.debug({ connectionId: connection.id, appId: draft.appId, userId: draft.userId }, 'logged in')
+    this.#tell(result.others, result.session, 'joined')
+    return session
+  }
+
+  #authenticate(token: string): Promise<Principal> {
+    if (token === '' || Buffer.byteLength(token) > limits.token) {
+      throw new ProtocolError('token_invalid', `a token must have 1 to ${limits.token} bytes`)
+    }
+    return this.#context.authenticate(token)
+  }
+
+  #buildDraft(connection: Connection, principal: Principal, frame: FrameOf<'login'>): SessionDraft {
+    const { clientType, imei, version } = frame
+    const imeiBytes = Buffer.byteLength(imei)
+    if (
+      clientType >= clientTypes.length ||
+      imeiBytes === 0 ||
+      imeiBytes > limits.imei ||
+      Buffer.byteLength(version) > limits.version
+    ) {
+      throw new ProtocolError('device_invalid')
+    }
+    const { incarnation } = this.#context
+    return {
+      appId: principal.appId,
+      userId: principal.userId,
+      clientType,
+      imei,
+      version,
+      brokerId: incarnation.brokerId,
+      brokerHost: incarnation.host,
+      incarnation: formatIncarnation(incarnation),
+      connectionId: connection.id,
+    }
+  }
+
+  #welcome(
+    connection: Connection,
+    requestId: number,
+    { appId, userId, expiresAt }: Principal,
+    seq: number,
+    { epoch, head }: { epoch: string; head: number },
+  ): void {
+    const { settings, incarnation } = this.#context
+    const { heartbeatMs, maxFrameBytes } = settings
+    const { brokerId } = incarnation
+    const ids = { requestId, appId, userId, connectionId: connection.id, brokerId }
+    connection.send({ type: 'loggedIn', ...ids, epoch, seq, head, heartbeatMs, expiresAt, maxFrameBytes })
+  }
+
+  /** Tells sessions, which the directory has removed already, that they are displaced by a device of this clientType. */
+  evictDisplaced(displaced: readonly UserSession[], clientType: number): void {
+    for (const session of displaced) this.#evict(session, 'displaced', clientType)
+  }
+
+  /** A lost eviction is made up for by the verifying round of the broker that holds the session. */
+  #evict({ brokerId, connectionId }: UserSession, code: 'replaced' | 'displaced', clientType: number): void {
+    if (brokerId === this.#context.incarnation.brokerId) this.evict(connectionId, code, clientType)
+    else this.#context.bus.publish(brokerId, { type: 'evict', connectionId, code, clientType })
+  }
+
+  async #notify(session: UserSession, event: 'joined' | 'left'): Promise<void> {
+    const [sessions = []] = await this.#context.directory.sessionsOf([session])
+    // A device that went on over another connection has not left.
+    if (!sessions.some((other) => isSameDevice(other, session))) this.#tell(sessions, session, event)
+  }
+
+  #tell(sessions: readonly UserSession[], about: UserSession, event: 'joined' | 'left'): void {
+    const { clientType, imei, appId, userId, connectionId } = about
+    const frame = EncodedFrame.of({ type: 'notice', event, clientType, imei })
+    for (const brokerId of new Set(sessions.map((session) => session.brokerId))) {
+      if (brokerId === this.#context.incarnation.brokerId) this.notice(about, connectionId, frame)
+      else this.#context.bus.publish(brokerId, { type: 'notice', appId, userId, connectionId }, frame.binary)
+    }
+  }
+
+  /** Tells the user's connections here, except the one that it is about. */
+  notice(user: UserRef, connectionId: string, frame: EncodedFrame): void {
+    for (const { connection, stored } of this.#context.table.ofUser(user)) {
+      if (stored !== undefined && connection.id !== connectionId && !connection.full) connection.sendEncoded(frame)
+    }
+  }
+}
+
+/** What a client is told of a failure: nothing about the inside of the gateway. */
+export function toProtocolError(error: unknown): ProtocolError {
+  if (error instanceof ProtocolError) return error
+  const retryable = error instanceof SessionError && error.retryable
+  return new ProtocolError(retryable ? 'unavailable' : 'internal', undefined, { cause: error })
+}
+
+function causeOf({ cause }: Error): string | undefined {
+  return cause instanceof Error ? cause.message : undefined
+}

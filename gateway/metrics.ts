@@ -1,0 +1,52 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+
+/** The gateway's metrics, in a registry of their own so that two gateways in one process do not mix. */
+export class Metrics {
+  readonly registry = new Registry()
+  readonly connections = this.#gauge('im_connections', 'Connections held, by transport', ['transport'])
+  readonly pendingLogins = this.#gauge('im_pending_logins', 'Connections that have not logged in yet')
+  readonly redisUp = this.#gauge('im_redis_up', '1 while Redis answers')
+  readonly natsUp = this.#gauge('im_nats_up', '1 while NATS is connected')
+  readonly logins = this.#counter('im_logins_total', 'Logins, by result: accepted or the code of the refusal', [
+    'result',
+  ])
+  readonly frames = this.#counter('im_frames_received_total', 'Frames received, by type', ['type'])
+  readonly accepted = this.#counter('im_messages_accepted_total', 'Messages accepted, by kind', ['kind'])
+  readonly delivered = this.#counter('im_messages_delivered_total', 'Messages written to connections, by kind', [
+    'kind',
+  ])
+  readonly dropped = this.#counter('im_transient_dropped_total', 'Transient messages dropped, by reason', ['reason'])
+  readonly errors = this.#counter('im_errors_total', 'Requests refused, by code', ['code'])
+  readonly closes = this.#counter('im_closes_total', 'Connections closed by the gateway, by code', ['code'])
+  readonly tlsErrors = this.#counter('im_tls_errors_total', 'Failed TLS handshakes')
+  readonly tlsReloads = this.#counter('im_tls_reloads_total', 'Certificates read again, by result', ['result'])
+  readonly busPublished = this.#counter('im_bus_published_total', 'NATS messages published to other brokers')
+  readonly busRecords = this.#counter('im_bus_records_total', 'Records sent to other brokers, by type', ['type'])
+  readonly busDropped = this.#counter('im_bus_dropped_total', 'Records not sent because NATS was away, by type', [
+    'type',
+  ])
+  readonly busMalformed = this.#counter('im_bus_malformed_total', 'NATS messages that could not be read')
+  readonly streamReads = this.#counter('im_stream_reads_total', 'Reads of an inbox: resume, gap or catch-up')
+  readonly gaps = this.#counter('im_gaps_total', 'Gaps told to devices, by reason', ['reason'])
+  readonly slowPauses = this.#counter('im_slow_consumer_pauses_total', 'Times that delivery paused for a slow client')
+  readonly reasserted = this.#counter('im_sessions_reasserted_total', 'Sessions written again, by result', ['result'])
+  readonly cleanedSessions = this.#counter('im_sessions_cleaned_total', 'Sessions of former incarnations removed')
+  readonly appendSeconds = new Histogram({
+    name: 'im_append_seconds',
+    help: 'Time of append-and-route in Redis',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3],
+    registers: [this.registry],
+  })
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry })
+  }
+
+  #gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Gauge<Label> {
+    return new Gauge({ name, help, labelNames, registers: [this.registry] })
+  }
+
+  #counter<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Counter<Label> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] })
+  }
+}

@@ -1,0 +1,245 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { z } from 'zod'
+import { parseDevicePolicy } from '../session/device-policy.ts'
+import { GatewayError } from './errors.ts'
+
+/** One setting: the environment variable without its prefix, how it is read, and what the docs say of it. */
+interface Setting<T> {
+  readonly schema: z.ZodType<T>
+  readonly shown: string
+  readonly about: string
+}
+
+/** Every environment variable of the gateway starts with this; a Service named `im` cannot clash with it. */
+const PREFIX = 'IM_'
+
+function setting<T>(schema: z.ZodType<T>, shown: string, about: string): Setting<T> {
+  return { schema, shown, about }
+}
+
+function text(fallback: string | (() => string), about: string, shown?: string): Setting<string> {
+  const schema = z.string().default(fallback as string)
+  return setting(schema, shown ?? (typeof fallback === 'string' ? fallback : ''), about)
+}
+
+function integer(fallback: number, [min, max]: readonly [number, number], about: string): Setting<number> {
+  const schema = z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .default(String(fallback))
+    .transform(Number)
+    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
+  return setting(schema, String(fallback), about)
+}
+
+const port = (fallback: number, about: string) => integer(fallback, [0, 65_535], `${about}; 0 lets the system choose`)
+const milliseconds = (fallback: number, about: string, min = 1) => integer(fallback, [min, 2_147_483_647], about)
+
+function choice<const Values extends readonly [string, ...string[]]>(
+  values: Values,
+  fallback: Values[number],
+  about: string,
+): Setting<Values[number]> {
+  const schema = z.enum(values, `must be one of ${values.join(', ')}`)
+  return setting(schema.default(fallback as never), fallback, about) as Setting<Values[number]>
+}
+
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+)
+
+const DAY = 24 * 60 * 60 * 1000
+
+/** Every setting of the gateway, in the order of the docs. */
+const settings = {
+  BROKER_ID: setting(
+    // The name is a token of the NATS subject `broker.<id>`, so it may hold no dot, wildcard or white space.
+    z
+      .string()
+      .default(() => hostname())
+      .pipe(z.string().regex(/^[A-Za-z0-9_-]{1,63}$/, 'must be 1 to 63 letters, digits, - or _ (the pod name)')),
+    'host name',
+    'brokerId: the pod name',
+  ),
+  BROKER_HOST: text('127.0.0.1', 'brokerHost: the pod IP'),
+  POD_UID: text(() => randomUUID(), 'UID of the pod; without one, each process counts as a pod of its own', 'random'),
+  REDIS_URL: text(
+    'redis://127.0.0.1:6379',
+    'Redis: `redis://`, `rediss://`, `redis-cluster://host,host`, `redis-sentinel://host,host/master`',
+  ),
+  KEY_PREFIX: text('im:', 'prefix of every Redis key'),
+  NATS_SERVERS: setting(
+    list.default(['nats://127.0.0.1:4222']),
+    'nats://127.0.0.1:4222',
+    'NATS servers, separated by commas',
+  ),
+  NATS_USER: text('', 'NATS user'),
+  NATS_PASSWORD: text('', 'NATS password'),
+  NATS_TOKEN: text('', 'NATS token, instead of user and password'),
+  SUBJECT_PREFIX: setting(
+    z
+      .string()
+      .default('')
+      .pipe(z.string().regex(/^([A-Za-z0-9_-]+\.)*$/, 'must be empty or end in a dot, like `prod.`')),
+    '',
+    'prefix of every NATS subject, ending in a dot',
+  ),
+  LISTEN_HOST: text('0.0.0.0', 'address that all listeners bind to'),
+  TCP_PORT: port(9000, 'port of raw TCP'),
+  WS_PORT: port(8080, 'port of WebSocket'),
+  ADMIN_PORT: port(9090, 'port of /livez, /readyz and /metrics'),
+  TLS_CERT_FILE: text('', 'PEM certificate chain; with it both listeners speak TLS, and a changed file is read again'),
+  TLS_KEY_FILE: text('', 'PEM private key'),
+  AUTH_MODE: choice(['secret', 'jwks', 'none'], 'secret', 'how tokens are checked; `none` believes `<appId>:<userId>`'),
+  AUTH_SECRET: text('', 'HS256 secret, at least 32 bytes (RFC 7518, 3.2)', ''),
+  AUTH_JWKS_URL: text('', 'URL of the JSON Web Key Set for RS256, ES256 and EdDSA'),
+  AUTH_ISSUER: text('', 'required `iss` claim; empty for any'),
+  AUTH_AUDIENCE: text('', 'required `aud` claim; empty for any'),
+  AUTH_USER_CLAIM: text('sub', 'claim that holds the userId'),
+  AUTH_APP_CLAIM: text('app', 'claim that holds the appId'),
+  AUTH_APPS: setting(
+    list.default([]).pipe(
+      z.array(
+        z
+          .string()
+          .regex(/^\d{1,10}$/, 'must be appIds separated by commas')
+          .transform(Number),
+      ),
+    ),
+    'any',
+    'appIds served here, separated by commas',
+  ),
+  DEVICE_POLICY: setting(
+    z
+      .string()
+      .default('unlimited')
+      .transform((value, context) => {
+        try {
+          return parseDevicePolicy(value)
+        } catch (error) {
+          context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) })
+          return z.NEVER
+        }
+      }),
+    'unlimited',
+    '`single`, `dual`, `triple`, `unlimited`, or a JSON table of device classes',
+  ),
+  LOGIN_TIMEOUT_MS: milliseconds(10_000, 'a connection not logged in by then is closed'),
+  HEARTBEAT_MS: milliseconds(25_000, 'how often a client is asked to ping'),
+  IDLE_TIMEOUT_MS: milliseconds(60_000, 'a connection that sends no frame for this long is closed'),
+  FRAME_TIMEOUT_MS: milliseconds(15_000, 'a frame begun and not finished by then ends the connection'),
+  MAX_FRAME_BYTES: integer(65_536, [1_024, 524_288], 'longest frame accepted, in bytes'),
+  MAX_CONNECTIONS: integer(100_000, [1, 10_000_000], 'connections held at once'),
+  MAX_PENDING_LOGINS: integer(1_000, [1, 1_000_000], 'connections not logged in yet; past it the oldest is closed'),
+  MAX_IN_FLIGHT_SENDS: integer(64, [1, 65_536], 'unanswered sends of a connection; past it no more is read from it'),
+  MAX_FRAMES_PER_SECOND: integer(
+    1_000,
+    [1, 1_000_000],
+    'frames read from a connection, on average; past it reading waits',
+  ),
+  MAX_BUFFERED_BYTES: integer(
+    1_048_576,
+    [65_536, 1_073_741_824],
+    'bytes waiting for one client before delivery pauses',
+  ),
+  SLOW_CONSUMER_TIMEOUT_MS: milliseconds(30_000, 'a connection whose delivery pauses for this long is closed'),
+  INBOX_MAX_LENGTH: integer(
+    10_000,
+    [1, 10_000_000],
+    'messages retained per inbox (trimmed in blocks, so somewhat more)',
+  ),
+  INBOX_RETENTION_MS: setting(
+    integer(7 * DAY, [1_000, 3650 * DAY], '').schema,
+    String(7 * DAY),
+    'how long a message is retained (7 days)',
+  ),
+  CURSOR_RETENTION_MS: setting(
+    integer(90 * DAY, [1_000, 3650 * DAY], '').schema,
+    String(90 * DAY),
+    'how long the cursors of an idle user are retained (90 days)',
+  ),
+  DEDUPE_MS: milliseconds(600_000, 'how long a retry with the same messageId is recognised'),
+  OFFLINE_RETENTION_MS: milliseconds(3_600_000, 'how long a session stays in the directory as offline'),
+  LEASE_MS: milliseconds(6_000, 'life of the lease; renewed three times in that', 300),
+  VERIFY_ROUND_MS: milliseconds(8_000, 'how long a round takes that compares all sessions and heads with Redis'),
+  ROUTE_CACHE_MS: milliseconds(5_000, 'how long the route of a transient message is believed'),
+  REDIS_TIMEOUT_MS: milliseconds(3_000, 'deadline of one Redis command'),
+  DRAIN_RATE: integer(200, [1, 1_000_000], 'clients told to go away per second'),
+  DRAIN_DEADLINE_MS: milliseconds(30_000, 'connections left by then are closed'),
+  DRAIN_JITTER_MS: milliseconds(2_000, 'a client told to go away waits a random time up to this', 0),
+  LOG_LEVEL: choice(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+    'info',
+    'least level that is logged',
+  ),
+} as const
+
+type Settings = { readonly [Name in keyof typeof settings]: z.output<(typeof settings)[Name]['schema']> }
+/** `BROKER_ID` becomes `brokerId`. */
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Lowercase<Head>}${Capitalized<Tail>}`
+  : Lowercase<Name>
+type Capitalized<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Capitalize<Lowercase<Head>>}${Capitalized<Tail>}`
+  : Capitalize<Lowercase<Name>>
+/** The gateway's settings, read and checked: `IM_BROKER_ID` is `brokerId`. Times are in milliseconds. */
+export type GatewaySettings = { readonly [Name in keyof Settings as CamelCase<Name>]: Settings[Name] }
+
+function toCamelCase(name: string): string {
+  return name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/**
+ * Reads the settings from an environment. An empty variable counts as not set.
+ *
+ * @throws GatewayError SETTINGS_INVALID that lists every mistake, also of `IM_` variables that no setting has
+ */
+export function parseSettings(env: Readonly<Record<string, string | undefined>>): GatewaySettings {
+  const mistakes: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [name, { schema }] of Object.entries(settings)) {
+    const result = schema.safeParse(env[PREFIX + name] || undefined)
+    if (result.success) values[toCamelCase(name)] = result.data
+    else mistakes.push(...result.error.issues.map((issue) => `${PREFIX}${name} ${issue.message}`))
+  }
+  for (const name of Object.keys(env)) {
+    if (name.startsWith(PREFIX) && !(name.slice(PREFIX.length) in settings)) mistakes.push(`${name} is no setting`)
+  }
+  const read = values as GatewaySettings
+  if (mistakes.length === 0) mistakes.push(...conflicts(read))
+  if (mistakes.length > 0) throw new GatewayError('SETTINGS_INVALID', mistakes.join('; '), { retryable: false })
+  return read
+}
+
+function conflicts(read: GatewaySettings): string[] {
+  const mistakes: string[] = []
+  const { authMode, authSecret, authJwksUrl } = read
+  if (authMode === 'secret' && Buffer.byteLength(authSecret) < 32) {
+    mistakes.push('IM_AUTH_SECRET must have at least 32 bytes when IM_AUTH_MODE is secret')
+  }
+  if (authMode === 'jwks' && !URL.canParse(authJwksUrl)) {
+    mistakes.push('IM_AUTH_JWKS_URL must be a URL when IM_AUTH_MODE is jwks')
+  }
+  if ((read.tlsCertFile === '') !== (read.tlsKeyFile === '')) {
+    mistakes.push('IM_TLS_CERT_FILE and IM_TLS_KEY_FILE must be set together')
+  }
+  if (read.heartbeatMs >= read.idleTimeoutMs) {
+    mistakes.push('IM_HEARTBEAT_MS must be less than IM_IDLE_TIMEOUT_MS, or every client is closed as idle')
+  }
+  if (read.dedupeMs <= read.redisTimeoutMs) {
+    mistakes.push('IM_DEDUPE_MS must be more than IM_REDIS_TIMEOUT_MS, or a retry may be stored twice')
+  }
+  return mistakes
+}
+
+/** The table of settings for the docs, in Markdown. */
+export function buildSettingsTable(): string {
+  const rows = Object.entries(settings).map(
+    ([name, { shown, about }]) => `| \`${PREFIX}${name}\` | ${shown === '' ? '' : `\`${shown}\``} | ${about} |`,
+  )
+  return ['| setting | default | meaning |', '| --- | --- | --- |', ...rows].join('\n')
+}

@@ -1,0 +1,38 @@
+import type { Duplex } from 'node:stream'
+import { END_TIMEOUT_MS, type Transport, type TransportEvents } from './transport.ts'
+
+/** Puts a connection onto an accepted TCP or TLS stream. `attach` is called once and returns who listens. */
+export function openTcpTransport(
+  stream: Duplex,
+  remoteAddress: string,
+  attach: (transport: Transport) => TransportEvents,
+): void {
+  const transport: Transport = {
+    kind: 'tcp',
+    codec: 'binary',
+    remoteAddress,
+    get bufferedBytes() {
+      return stream.writableLength
+    },
+    write: (data) => void stream.write(data, flushed),
+    pause: () => void stream.pause(),
+    resume: () => void stream.resume(),
+    end: () => {
+      // What the peer still sends is read and forgotten, so that its end of stream is seen.
+      stream.removeListener('data', received)
+      stream.resume()
+      stream.end()
+      setTimeout(() => stream.destroy(), END_TIMEOUT_MS).unref()
+    },
+    destroy: () => void stream.destroy(),
+  }
+  const events = attach(transport)
+  const received = (chunk: Buffer) => events.received(chunk)
+  const flushed = (error?: Error | null) => {
+    if (!error) events.flushed()
+  }
+  stream.on('data', received)
+  stream.on('end', () => stream.destroy())
+  stream.on('error', () => stream.destroy())
+  stream.on('close', () => events.ended())
+}

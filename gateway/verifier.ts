@@ -1,0 +1,127 @@
+import type { Directory } from '../session/directory.ts'
+import type { UserSession } from '../session/user-session.ts'
+import type { ClientSession } from './client-session.ts'
+import type { ConnectionTable } from './connection-table.ts'
+import type { Logger } from './logger.ts'
+import type { LoginService } from './login-service.ts'
+import type { Metrics } from './metrics.ts'
+
+const TICK_MS = 500
+const BATCH = 500
+
+/**
+ * Compares what this gateway holds with what Redis holds, for a slice of its users all the time and for all of them when
+ * something may have been lost: heads of the streams, so that a lost push is made up for, and sessions, so that those that
+ * Redis lost are written again and those that lost their place leave (I3).
+ */
+export class Verifier implements AsyncDisposable {
+  readonly #directory: Directory
+  readonly #table: ConnectionTable
+  readonly #logins: LoginService
+  readonly #metrics: Metrics
+  readonly #logger: Logger
+  readonly #roundMs: number
+  readonly #timer: NodeJS.Timeout
+  #working: Promise<void> | undefined
+  #round: Iterator<ReadonlySet<ClientSession>> | undefined
+  #everything = false
+  #closed = false
+
+  constructor(
+    context: { directory: Directory; table: ConnectionTable; logins: LoginService; metrics: Metrics; logger: Logger },
+    roundMs: number,
+  ) {
+    this.#directory = context.directory
+    this.#table = context.table
+    this.#logins = context.logins
+    this.#metrics = context.metrics
+    this.#logger = context.logger
+    this.#roundMs = roundMs
+    this.#timer = setInterval(() => this.#start(), TICK_MS)
+  }
+
+  /** Asks for a round over everything, as soon as Redis can be read. Many calls at once ask for one round. */
+  verifyAll(): void {
+    this.#everything = true
+    this.#start()
+  }
+
+  #start(): void {
+    this.#working ??= this.#work()
+      .catch((err: unknown) => this.#logger.debug({ err }, 'sessions cannot be verified; trying again'))
+      .finally(() => (this.#working = undefined))
+  }
+
+  async #work(): Promise<void> {
+    if (!this.#everything) return this.#verifySlice(Math.ceil((this.#table.size * TICK_MS) / this.#roundMs))
+    this.#everything = false
+    try {
+      this.#round = undefined
+      await this.#verifySlice(Infinity)
+    } catch (error) {
+      this.#everything = true
+      throw error
+    }
+  }
+
+  /** Verifies the next `count` users of the round, or what is left of it. */
+  async #verifySlice(count: number): Promise<void> {
+    this.#round ??= this.#table.users()[Symbol.iterator]()
+    let left = count
+    while (left > 0 && !this.#closed) {
+      const batch: ReadonlySet<ClientSession>[] = []
+      while (batch.length < Math.min(left, BATCH)) {
+        const { value, done } = this.#round.next()
+        if (done) break
+        batch.push(value)
+      }
+      await this.#verify(batch.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined)))
+      left -= batch.length
+      if (batch.length < BATCH && left > 0) {
+        this.#round = undefined
+        return
+      }
+    }
+  }
+
+  async #verify(users: readonly (readonly ClientSession[])[]): Promise<void> {
+    const entries = users.flatMap((sessions) => {
+      const stored = sessions.flatMap((session) => session.stored ?? [])
+      const [first] = stored
+      return first === undefined ? [] : [{ user: first, sessions: stored, clients: sessions }]
+    })
+    if (entries.length === 0) return
+    const results = await this.#directory.verify(entries)
+    const stale: UserSession[] = []
+    for (const [index, result] of results.entries()) {
+      stale.push(...result.stale)
+      for (const { delivery } of entries[index]?.clients ?? []) {
+        if (result.inbox !== undefined) delivery.compare(result.inbox)
+      }
+    }
+    await Promise.all(stale.map((session) => this.#reassert(session)))
+  }
+
+  async #reassert(session: UserSession): Promise<void> {
+    // It may have ended, or moved to another connection, since it was compared.
+    if (this.#table.get(session.connectionId)?.stored !== session) return
+    const result = await this.#directory.reassert(session)
+    if (result.kept) {
+      this.#metrics.reasserted.inc({ result: 'written' })
+      this.#logins.evictDisplaced(result.displaced, session.clientType)
+      // The connection may have ended while its session was being written.
+      const client = this.#table.get(session.connectionId)
+      if (client === undefined) await this.#directory.setOffline(result.session)
+      else client.stored = result.session
+    } else {
+      this.#metrics.reasserted.inc({ result: result.reason })
+      this.#logins.evict(session.connectionId, result.reason, result.by.clientType)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer)
+    this.#closed = true
+    await this.#working
+  }
+}
