@@ -33,7 +33,7 @@ export function createAuthenticate(settings: GatewaySettings): Authenticate {
     const principal = await identify(token)
     const { appId, userId } = principal
     if (!Number.isInteger(appId) || appId < 0 || appId > 0xffff_ffff) {
-      throw new ProtocolError('token_invalid', `the app of the token must be a whole number from 0 to ${0xffff_ffff}`)
+      throw new ProtocolError('token_invalid', 'the app of the token must be a whole number from 0 to 4294967295')
     }
     if (apps.size > 0 && !apps.has(appId)) throw new ProtocolError('app_forbidden')
     const bytes = Buffer.byteLength(userId)

@@ -196,7 +196,7 @@ export class Bus implements AsyncDisposable {
         await this.#nats.flush().catch(() => undefined)
         this.#events.reconnected()
       } else if (type === Events.Error) {
-        this.#logger.error({ reason: String(data) }, 'NATS reports an error')
+        this.#logger.error({ reason: data }, 'NATS reports an error')
       }
     }
   }

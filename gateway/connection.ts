@@ -110,9 +110,10 @@ export class Connection implements TransportEvents {
   }
 
   /** Ends the connection with a code. `clientType` is that of the device that caused it, if one did. */
-  close(code: CodeName, { message = codes[code].message as string, clientType = NO_CLIENT_TYPE } = {}): void {
+  close(code: CodeName, detail: { message?: string; clientType?: number } = {}): void {
     if (!this.#open) return
     this.#context.metrics.closes.inc({ code })
+    const { message = codes[code].message, clientType = NO_CLIENT_TYPE } = detail
     this.send({ type: 'close', code: codes[code].code, message, clientType })
     this.#finish()
     this.transport.end(code)
@@ -210,7 +211,7 @@ export class Connection implements TransportEvents {
     this.#context.metrics.frames.inc({ type: frame.type })
     if (frames[frame.type].from === 'gateway') throw new ProtocolError('frame_unexpected')
     if (frame.type === 'ping') this.send({ type: 'pong' })
-    else this.#context.events.frame(this, frame as ClientFrame)
+    else if (frame.type !== 'pong') this.#context.events.frame(this, frame as ClientFrame)
   }
 
   #watchFrame(): void {

@@ -37,14 +37,6 @@ export class Departures implements AsyncDisposable {
     }
   }
 
-  /** Removes every session that this broker left as offline, as far as Redis is there. */
-  async removeAll(): Promise<void> {
-    const sessions = [...this.#unmarked, ...this.#offline.keys()]
-    for (let at = 0; at < sessions.length; at += BATCH) {
-      await Promise.all(sessions.slice(at, at + BATCH).map((session) => this.#directory.remove(session)))
-    }
-  }
-
   async #mark(session: UserSession): Promise<void> {
     const mine = await this.#directory.setOffline(session)
     this.#unmarked.delete(session)

@@ -1,3 +1,4 @@
+import type { CodeName } from '../protocol/codes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ClientFrame } from '../protocol/frames.ts'
 import type { ClientSession } from './client-session.ts'
@@ -35,9 +36,13 @@ export class Dispatcher implements ConnectionEvents {
     return this.#guests.size
   }
 
-  /** Every connection, and whether it is logged in. */
-  *connections(): Generator<readonly [connection: Connection, loggedIn: boolean]> {
-    for (const [connection, { session }] of this.#guests) yield [connection, session !== undefined]
+  /** Every connection now, and whether it is logged in. */
+  connections(): (readonly [connection: Connection, loggedIn: boolean])[] {
+    return [...this.#guests].map(([connection, { session }]) => [connection, session !== undefined])
+  }
+
+  closeAll(code: CodeName): void {
+    for (const [connection] of this.connections()) connection.close(code)
   }
 
   /** Waits until every session whose connection has ended is marked as offline, as far as Redis is there. */
@@ -70,6 +75,9 @@ export class Dispatcher implements ConnectionEvents {
         return connection.hold(this.#logins.renew(session, frame), { exclusive: true })
       case 'logout':
         return connection.hold(this.#logins.logout(session, frame), { exclusive: true })
+      case 'ping':
+      case 'pong':
+        return
       case 'login':
         throw new ProtocolError('login_repeated')
     }

@@ -7,8 +7,8 @@ import type { GatewaySettings } from './settings.ts'
 const TICK_MS = 50
 
 /**
- * Asks every client to go away, at a bounded rate, and waits until they have moved or the deadline passes; the rest is
- * closed. Returns when no connection is left. `hurry` cuts the waiting short.
+ * Asks every client to go away, at a bounded rate, and waits until they have moved or the deadline passes. `hurry` cuts
+ * the waiting short.
  */
 export async function drainConnections(
   dispatcher: Dispatcher,
@@ -20,7 +20,7 @@ export async function drainConnections(
   const perTick = (settings.drainRate * TICK_MS) / 1000
   const toAsk: Connection[] = []
   logger.info({ connections: dispatcher.size }, 'draining')
-  for (const [connection, loggedIn] of [...dispatcher.connections()]) {
+  for (const [connection, loggedIn] of dispatcher.connections()) {
     if (loggedIn) toAsk.push(connection)
     else connection.close('going_away')
   }
@@ -36,7 +36,5 @@ export async function drainConnections(
     asked = Math.floor(allowance)
     await delay(TICK_MS)
   }
-  if (dispatcher.size > 0)
-    logger.warn({ connections: dispatcher.size }, 'the drain deadline has passed; closing the rest')
-  for (const [connection] of [...dispatcher.connections()]) connection.close('going_away')
+  if (dispatcher.size > 0) logger.warn({ connections: dispatcher.size }, 'clients did not move in time')
 }

@@ -11,13 +11,30 @@ const RETRY_MS = 2_000
 
 /**
  * Cleans what former processes of this brokerId left. They are gone: this one holds the lease, and one that was only
- * frozen ends itself when it sees that. Goes on until nothing is left or the signal aborts; never rejects.
+ * frozen ends itself when it sees that. Goes on in the background until nothing is left or it is disposed of.
  */
-export async function cleanFormerIncarnations(
+export function cleanFormerIncarnations(
   redis: RedisClient,
   keys: Keys,
   own: Incarnation,
-  { metrics, logger, signal }: { metrics: Metrics; logger: Logger; signal: AbortSignal },
+  context: { metrics: Metrics; logger: Logger },
+): AsyncDisposable {
+  const stop = new AbortController()
+  const cleaning = cleanUntilDone(redis, keys, own, context, stop.signal)
+  return {
+    [Symbol.asyncDispose]: () => {
+      stop.abort()
+      return cleaning
+    },
+  }
+}
+
+async function cleanUntilDone(
+  redis: RedisClient,
+  keys: Keys,
+  own: Incarnation,
+  { metrics, logger }: { metrics: Metrics; logger: Logger },
+  signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     let waitMs = RETRY_MS
@@ -34,7 +51,7 @@ export async function cleanFormerIncarnations(
     } catch (err) {
       if (!signal.aborted) logger.warn({ err }, 'former incarnations cannot be cleaned; trying again')
     }
-    await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined)
+    await delay(waitMs, undefined, { signal }).catch(() => undefined)
   }
 }
 

@@ -71,9 +71,9 @@ export class Verifier implements AsyncDisposable {
     while (left > 0 && !this.#closed) {
       const batch: ReadonlySet<ClientSession>[] = []
       while (batch.length < Math.min(left, BATCH)) {
-        const { value, done } = this.#round.next()
-        if (done) break
-        batch.push(value)
+        const next = this.#round.next()
+        if (next.done === true) break
+        batch.push(next.value)
       }
       await this.#verify(batch.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined)))
       left -= batch.length

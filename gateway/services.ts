@@ -1,0 +1,95 @@
+import type { Incarnation } from '../session/broker.ts'
+import { Directory } from '../session/directory.ts'
+import { Inbox } from '../session/inbox.ts'
+import type { Keys } from '../session/keys.ts'
+import { readLeases } from '../session/lease.ts'
+import type { RedisClient } from '../session/redis.ts'
+import { createAuthenticate } from './auth.ts'
+import type { Bus, BusEvents } from './bus.ts'
+import type { BusRecord } from './bus-record.ts'
+import type { ConnectionTable } from './connection-table.ts'
+import { CursorWriter } from './cursor-writer.ts'
+import { Departures } from './departures.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { EncodedFrame } from './encoded-frame.ts'
+import type { Logger } from './logger.ts'
+import { LoginService } from './login-service.ts'
+import type { Metrics } from './metrics.ts'
+import { Presence } from './presence.ts'
+import { RouteCache } from './route-cache.ts'
+import { Router } from './router.ts'
+import type { GatewaySettings } from './settings.ts'
+import { Verifier } from './verifier.ts'
+
+export interface Links {
+  readonly settings: GatewaySettings
+  readonly incarnation: Incarnation
+  readonly redis: RedisClient
+  readonly keys: Keys
+  readonly bus: Bus
+  readonly table: ConnectionTable
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly holdsLease: () => boolean
+}
+
+/** The parts that give meaning to frames and records, wired together. */
+export interface Services {
+  readonly dispatcher: Dispatcher
+  readonly verifier: Verifier
+  readonly busEvents: BusEvents
+}
+
+/** Builds the services. What they hold is given back when `stack` is disposed of, sessions before connections to Redis. */
+export function createServices(links: Links, stack: AsyncDisposableStack): Services {
+  const { settings, incarnation, redis, keys, bus, table, metrics, logger, holdsLease } = links
+  const { brokerId, maxFrameBytes, slowConsumerTimeoutMs } = settings
+  const directory = new Directory(redis, keys, settings.devicePolicy)
+  const inbox = new Inbox(redis, keys, {
+    maxLength: settings.inboxMaxLength,
+    retentionMs: settings.inboxRetentionMs,
+    cursorRetentionMs: settings.cursorRetentionMs,
+    dedupeMs: settings.dedupeMs,
+  })
+  const departures = stack.use(new Departures(directory, settings.offlineRetentionMs, logger))
+  const cursors = stack.use(new CursorWriter(inbox, logger))
+  const logins = new LoginService({
+    settings,
+    incarnation,
+    authenticate: createAuthenticate(settings),
+    directory,
+    table,
+    bus,
+    cursors,
+    departures,
+    delivery: { inbox, metrics, logger, slowConsumerTimeoutMs },
+    metrics,
+    logger,
+    holdsLease,
+  })
+  const routes = new RouteCache(settings.routeCacheMs)
+  const router = new Router({ brokerId, maxFrameBytes, table, inbox, directory, bus, routes, metrics })
+  const presence = new Presence(directory, (brokerIds) => readLeases(redis, keys, brokerIds))
+  const dispatcher = new Dispatcher(logins, router, presence, cursors)
+  const verifier = stack.use(new Verifier({ directory, table, logins, metrics, logger }, settings.verifyRoundMs))
+
+  const handle = (record: BusRecord, frame: Uint8Array): void => {
+    switch (record.type) {
+      case 'push':
+        return router.push(record, record.epoch, record.seq, EncodedFrame.fromBinary(frame))
+      case 'transient':
+        return router.transient(record, EncodedFrame.fromBinary(frame))
+      case 'notHere':
+        return void router.reroute(record, EncodedFrame.fromBinary(frame))
+      case 'notice':
+        return logins.notice(record, record.connectionId, EncodedFrame.fromBinary(frame))
+      case 'evict':
+        return logins.evict(record.connectionId, record.code, record.clientType)
+      case 'sync':
+        return verifier.verifyAll()
+      case 'probe':
+        return
+    }
+  }
+  return { dispatcher, verifier, busEvents: { record: handle, reconnected: () => verifier.verifyAll() } }
+}
