@@ -49,20 +49,22 @@ export async function cleanIncarnation(
   options: CleanOptions = {},
 ): Promise<CleanResult> {
   const graceMs = options.graceMs ?? defaults.graceMs
+  const index = keys.index(incarnation.brokerId, incarnation.bootId)
   const { value, time } = await readEntry(redis, keys, incarnation)
   const cleanedAt = parseRegistered(value)?.cleanedAt
   const last = cleanedAt !== undefined && time - cleanedAt >= graceMs
-  const { removed, orphans } = await removeSessions(redis, keys, incarnation, last, options)
-  if (!last) {
-    // The first mark counts. It is set when the pass is over: a pass that broke off was none.
-    if (cleanedAt === undefined) await markEntry(redis, keys, incarnation, value)
-    return { removed, orphans, finished: false, waitMs: cleanedAt === undefined ? graceMs : cleanedAt + graceMs - time }
+  const counts = await removeSessions(redis, keys, incarnation, last, options)
+  const left = await guard(redis.scard(index))
+  if (left === 0 && value === '') return { ...counts, finished: true, waitMs: 0 }
+  if (last) {
+    await refuseAlive(redis, keys, incarnation)
+    // A process that lives after all has written its entry anew, and keeps it.
+    const finished = left === 0 && (await swapEntry(redis, keys, incarnation, value, ''))
+    return { ...counts, finished, waitMs: finished ? 0 : graceMs }
   }
-  const left = await guard(redis.scard(keys.index(incarnation.brokerId, incarnation.bootId)))
-  await refuseAlive(redis, keys, incarnation)
-  // A living process that took its entry back has changed the value, and keeps it.
-  const ended = left === 0 && (await swapEntry(redis, keys, incarnation, value, ''))
-  return { removed, orphans, finished: ended, waitMs: ended ? 0 : graceMs }
+  // The mark is set when a pass is over, for one that broke off was none; and the first mark counts.
+  if (cleanedAt === undefined) await markEntry(redis, keys, incarnation, value)
+  return { ...counts, finished: false, waitMs: cleanedAt === undefined ? graceMs : cleanedAt + graceMs - time }
 }
 
 /** Incarnations of the broker in the register, other than the caller's own. Unreadable entries are left out. */
@@ -82,7 +84,7 @@ export async function readIncarnations(redis: RedisClient, keys: Keys): Promise<
   return Object.values(entries).flatMap((value) => parseRegistered(value) ?? [])
 }
 
-/** Walks the index. SSCAN shows every member that is there all the time; later ones are for the next pass. */
+/** Walks the index in bounded steps. SSCAN shows every member that is there all the time; later ones are for the next pass. */
 async function removeSessions(
   redis: RedisClient,
   keys: Keys,
@@ -145,8 +147,8 @@ async function swapEntry(
   expected: string,
   value: string,
 ): Promise<boolean> {
-  const [, , swapped] = await sendSwap(redis, keys, incarnation, expected, value)
-  return swapped === 1
+  const [, found, swapped] = await sendSwap(redis, keys, incarnation, expected, value)
+  return swapped === 1 || found === value
 }
 
 function sendSwap(

@@ -1,0 +1,45 @@
+import { randomUUID } from 'node:crypto'
+import { Keys } from './keys.ts'
+import { awaitReady, closeRedis, connectRedis, type RedisClient } from './redis.ts'
+import type { Incarnation } from './broker.ts'
+import type { SessionDraft, UserSession } from './user-session.ts'
+
+/** What the tests of this folder share. */
+
+/** A client that is ready, closed at the end of its scope. */
+export async function openRedis(url: string): Promise<{ redis: RedisClient } & AsyncDisposable> {
+  const redis = connectRedis(url, { connectionName: 'test', commandTimeoutMs: 2000, onError: () => undefined })
+  await awaitReady(redis, 10_000)
+  return { redis, [Symbol.asyncDispose]: () => closeRedis(redis) }
+}
+
+/** Keys that no other test uses. */
+export function freshKeys(): Keys {
+  return new Keys(`test-${randomUUID()}:`)
+}
+
+/** A start of a broker with a pod of its own. */
+export function createIncarnation(brokerId = 'im-0', podUid: string = randomUUID()): Incarnation {
+  return { brokerId, podUid, bootId: randomUUID(), host: '10.0.0.1', startedAt: Date.now() }
+}
+
+/** A login as a gateway would ask for. */
+export function createDraft(values: Partial<SessionDraft> = {}, incarnation = createIncarnation()): SessionDraft {
+  return {
+    appId: 1,
+    userId: 'alice',
+    clientType: 1,
+    imei: 'browser',
+    version: '1.0',
+    brokerId: incarnation.brokerId,
+    brokerHost: incarnation.host,
+    incarnation: `${incarnation.podUid}/${incarnation.bootId}`,
+    connectionId: randomUUID(),
+    ...values,
+  }
+}
+
+/** An online session. */
+export function createSession(values: Partial<UserSession> = {}): UserSession {
+  return { ...createDraft(), connectState: 1, loginAt: 1, ...values }
+}
