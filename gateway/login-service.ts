@@ -80,28 +80,28 @@ export class LoginService {
   async logout(session: ClientSession, frame: FrameOf<'logout'>): Promise<void> {
     const { stored } = session
     if (stored === undefined) return
+    // From now on the verifying round must not write it again.
+    session.stored = undefined
     try {
       await this.#context.directory.remove(stored)
     } catch (error) {
+      session.stored = stored
       session.connection.refuse(frame.requestId, toProtocolError(error))
       return
     }
-    session.stored = undefined
     session.connection.close('logged_out')
     await this.#notify(stored, 'left')
   }
 
   /** The connection has ended: the session goes offline. Never rejects. */
   async leave(session: ClientSession): Promise<void> {
-    const { table, cursors, departures, logger } = this.#context
+    const { table, cursors, departures } = this.#context
     session.end()
     table.remove(session)
     const { stored } = session
     if (stored === undefined) return
     await Promise.all([cursors.flush(), departures.leave(stored)])
-    await this.#notify(stored, 'left').catch((err: unknown) => {
-      logger.debug({ err, connectionId: stored.connectionId }, 'other devices were not told of the leave')
-    })
+    await this.#notify(stored, 'left')
   }
 
   /** The session lost its place to a newer login, here or at another broker. */
@@ -202,8 +202,9 @@ export class LoginService {
     else this.#context.bus.publish(brokerId, { type: 'evict', connectionId, code, clientType })
   }
 
+  /** Never rejects: without Redis the other devices are not told. */
   async #notify(session: UserSession, event: 'joined' | 'left'): Promise<void> {
-    const [sessions = []] = await this.#context.directory.sessionsOf([session])
+    const [sessions = []] = await this.#context.directory.sessionsOf([session]).catch((): [] => [])
     // A device that went on over another connection has not left.
     if (!sessions.some((other) => isSameDevice(other, session))) this.#tell(sessions, session, event)
   }

@@ -111,7 +111,7 @@ export class Verifier implements AsyncDisposable {
       this.#logins.evictDisplaced(result.displaced, session.clientType)
       // The connection may have ended while its session was being written.
       const client = this.#table.get(session.connectionId)
-      if (client === undefined) await this.#directory.setOffline(result.session)
+      if (client?.stored === undefined) await this.#directory.remove(result.session)
       else client.stored = result.session
     } else {
       this.#metrics.reasserted.inc({ result: result.reason })
