@@ -58,7 +58,11 @@ function buildFrameTable({ id, from, fields }: FrameSpec): string {
 
 /** The generated parts of docs/protocol.md, in Markdown: `frames`, `codes`, `limits`, and one for each frame type. */
 export function buildDocTables(): ReadonlyMap<string, string> {
-  const frameRows = frameSpecs.map(({ id, type, from }) => [`\`${formatId(id)}\``, `[${type}](#${type})`, from])
+  const frameRows = frameSpecs.map(({ id, type, from }) => [
+    `\`${formatId(id)}\``,
+    `[${type}](#${type.toLowerCase()})`,
+    from,
+  ])
   const codeRows = codeNames.map((name) => {
     const { code, message } = codes[name]
     return [String(code), `\`${name}\``, message, advices[adviceOf(code)]]
