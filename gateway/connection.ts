@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { encodeBinary } from '../protocol/binary.ts'
 import { codes, type CodeName } from '../protocol/codes.ts'
+import { isClientFrame } from '../protocol/direction.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { FrameDecoder } from '../protocol/frame-decoder.ts'
-import { frames, limits, NO_CLIENT_TYPE, type ClientFrame, type Frame, type GatewayFrame } from '../protocol/frames.ts'
+import { limits, NO_CLIENT_TYPE, type ClientFrame, type Frame, type GatewayFrame } from '../protocol/frames.ts'
 import { decodeJson, encodeJson } from '../protocol/json.ts'
 import type { EncodedFrame } from './encoded-frame.ts'
 import type { Logger } from './logger.ts'
@@ -209,9 +210,9 @@ export class Connection implements TransportEvents {
 
   #handle(frame: Frame): void {
     this.#context.metrics.frames.inc({ type: frame.type })
-    if (frames[frame.type].from === 'gateway') throw new ProtocolError('frame_unexpected')
+    if (!isClientFrame(frame)) throw new ProtocolError('frame_unexpected')
     if (frame.type === 'ping') this.send({ type: 'pong' })
-    else if (frame.type !== 'pong') this.#context.events.frame(this, frame as ClientFrame)
+    else if (frame.type !== 'pong') this.#context.events.frame(this, frame)
   }
 
   #watchFrame(): void {

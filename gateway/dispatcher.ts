@@ -1,6 +1,6 @@
 import type { CodeName } from '../protocol/codes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { ClientFrame } from '../protocol/frames.ts'
+import type { ClientFrame, FrameOf } from '../protocol/frames.ts'
 import type { ClientSession } from './client-session.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
 import type { CursorWriter } from './cursor-writer.ts'
@@ -68,7 +68,7 @@ export class Dispatcher implements ConnectionEvents {
       case 'send':
         return connection.hold(this.#router.send(session, frame))
       case 'ack':
-        return this.#acknowledge(session, frame.stream, frame.seq)
+        return this.#acknowledge(session, frame)
       case 'presence':
         return connection.hold(this.#presence.answer(session, frame))
       case 'renew':
@@ -102,9 +102,11 @@ export class Dispatcher implements ConnectionEvents {
     guest.loggedIn()
   }
 
-  #acknowledge({ user, device, delivery }: ClientSession, stream: string, seq: number): void {
-    const { epoch, seq: delivered } = delivery.position
-    if (stream !== INBOX || seq > delivered) {
+  #acknowledge({ user, device, delivery }: ClientSession, { stream, epoch, seq }: FrameOf<'ack'>): void {
+    const delivered = delivery.position
+    // Sent before the client learned of a reset.
+    if (epoch !== delivered.epoch) return
+    if (stream !== INBOX || seq > delivered.seq) {
       throw new ProtocolError(
         'frame_malformed',
         'an ack must name the stream and the seq of a message that was delivered',

@@ -1,5 +1,5 @@
 import { encodeBinary } from '../protocol/binary.ts'
-import { FrameDecoder } from '../protocol/frame-decoder.ts'
+import { decodeBinary } from '../protocol/frame-decoder.ts'
 import type { GatewayFrame } from '../protocol/frames.ts'
 import { encodeJson } from '../protocol/json.ts'
 
@@ -32,12 +32,6 @@ export class EncodedFrame {
   }
 
   #decoded(): GatewayFrame {
-    if (this.#frame === undefined && this.#binary !== undefined) {
-      const decoder = new FrameDecoder(this.#binary.length)
-      decoder.push(this.#binary)
-      this.#frame = decoder.next() as GatewayFrame | undefined
-    }
-    if (this.#frame === undefined) throw new TypeError('the bytes are not one whole frame')
-    return this.#frame
+    return (this.#frame ??= decodeBinary(this.#binary ?? new Uint8Array(0)) as GatewayFrame)
   }
 }

@@ -9,7 +9,7 @@ import type { Frame, FrameOf } from './frames.ts'
 import { frameFrom, frameSpecs } from './schema.ts'
 import { framesOf } from './test-frames.ts'
 
-const ack: FrameOf<'ack'> = { type: 'ack', stream: 'inbox', seq: 1 }
+const ack: FrameOf<'ack'> = { type: 'ack', stream: 'inbox', epoch: 'e', seq: 1 }
 const send: FrameOf<'send'> = {
   type: 'send',
   requestId: 1,
@@ -98,14 +98,19 @@ test('a value that does not fit is refused by the name of its field, and the enc
 })
 
 test('the longest string and the largest u64 pass', () => {
-  const frame = { type: 'ack', stream: 'é'.repeat(32_767) + 'a', seq: Number.MAX_SAFE_INTEGER } as const
+  const frame = { type: 'ack', stream: 'é'.repeat(32_767) + 'a', epoch: '', seq: Number.MAX_SAFE_INTEGER } as const
   assert.deepEqual(decodeBinary(encodeBinary(frame)), frame)
 })
 
 test('a u64 above 2^53 - 1 is malformed', () => {
-  assert.deepEqual(decodeBinary(wrap(0x05, '0000 001fffffffffffff')), { type: 'ack', stream: '', seq: 2 ** 53 - 1 })
-  refuses(wrap(0x05, '0000 0020000000000000'), 'frame_malformed', /ack\.seq/)
-  refuses(wrap(0x05, '0000 ffffffffffffffff'), 'frame_malformed', /ack\.seq/)
+  assert.deepEqual(decodeBinary(wrap(0x05, '0000 0000 001fffffffffffff')), {
+    type: 'ack',
+    stream: '',
+    epoch: '',
+    seq: 2 ** 53 - 1,
+  })
+  refuses(wrap(0x05, '0000 0000 0020000000000000'), 'frame_malformed', /ack\.seq/)
+  refuses(wrap(0x05, '0000 0000 ffffffffffffffff'), 'frame_malformed', /ack\.seq/)
 })
 
 test('fields with defaults may be missing at the end of a body', () => {
@@ -131,7 +136,12 @@ test('a body that ends within a field, or before one without a default, is malfo
 })
 
 test('bytes behind the last field are ignored', () => {
-  assert.deepEqual(decodeBinary(wrap(0x05, '0000 0000000000000001 deadbeef')), { type: 'ack', stream: '', seq: 1 })
+  assert.deepEqual(decodeBinary(wrap(0x05, '0000 0000 0000000000000001 deadbeef')), {
+    type: 'ack',
+    stream: '',
+    epoch: '',
+    seq: 1,
+  })
   assert.deepEqual(decodeBinary(wrap(0x10, '00')), { type: 'ping' })
 })
 

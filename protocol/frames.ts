@@ -67,8 +67,12 @@ export const frames = {
       payload: 'bytes',
     },
   },
-  /** Cumulative: everything of the stream up to and including `seq` has been handled. */
-  ack: { id: 0x05, from: 'client', fields: { stream: { type: 'string', default: 'inbox' }, seq: 'u64' } },
+  /** Cumulative: everything of the stream up to and including `seq` has been handled. One of a former epoch is ignored. */
+  ack: {
+    id: 0x05,
+    from: 'client',
+    fields: { stream: { type: 'string', default: 'inbox' }, epoch: 'string', seq: 'u64' },
+  },
   presence: { id: 0x06, from: 'client', fields: { requestId: { type: 'u32', default: 0 }, userIds: 'strings' } },
 
   // Both directions.

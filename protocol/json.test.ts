@@ -105,13 +105,13 @@ test('names from the prototype of objects are no frame types and no fields', () 
     refuses(JSON.stringify({ type }), 'frame_type_unknown')
   }
   refuses('{"__proto__":{"type":"ping"}}', 'frame_malformed', /^type must be a string$/)
-  refuses('{"type":"ack","__proto__":{"seq":1}}', 'frame_malformed', /ack\.seq/)
+  refuses('{"type":"ack","epoch":"","__proto__":{"seq":1}}', 'frame_malformed', /ack\.seq/)
 })
 
 test('a value in a polluted prototype is not taken for a field', () => {
   Reflect.defineProperty(Object.prototype, 'seq', { value: 1, configurable: true })
   try {
-    refuses('{"type":"ack"}', 'frame_malformed', /ack\.seq/)
+    refuses('{"type":"ack","epoch":""}', 'frame_malformed', /ack\.seq/)
   } finally {
     Reflect.deleteProperty(Object.prototype, 'seq')
   }
@@ -121,11 +121,11 @@ test('a wrong type or range is malformed and named', () => {
   refuses('{}', 'frame_malformed', /^type must be a string$/)
   refuses('{"type":7}', 'frame_malformed', /^type must be a string$/)
   const cases: [object, RegExp][] = [
-    [{ type: 'ack' }, /^ack\.seq must be an integer from 0 to 9007199254740991$/],
-    [{ type: 'ack', seq: null }, /ack\.seq/],
-    [{ type: 'ack', seq: '1' }, /ack\.seq/],
-    [{ type: 'ack', seq: -1 }, /ack\.seq/],
-    [{ type: 'ack', seq: 2 ** 53 }, /ack\.seq/],
+    [{ type: 'ack', epoch: '' }, /^ack\.seq must be an integer from 0 to 9007199254740991$/],
+    [{ type: 'ack', epoch: '', seq: null }, /ack\.seq/],
+    [{ type: 'ack', epoch: '', seq: '1' }, /ack\.seq/],
+    [{ type: 'ack', epoch: '', seq: -1 }, /ack\.seq/],
+    [{ type: 'ack', epoch: '', seq: 2 ** 53 }, /ack\.seq/],
     [{ type: 'ack', seq: 1, stream: 7 }, /ack\.stream must be a string/],
     [{ type: 'send', to: 'bob' }, /send\.payload must be a string/],
     [{ type: 'send', to: 'bob', payload: {} }, /send\.payload must be a string/],
@@ -147,7 +147,7 @@ test('half a surrogate pair has its own code', () => {
   refuses('{"type":"send","to":"\\ud800","payload":""}', 'utf8_malformed', /send\.to/)
   refuses('{"type":"send","to":"bob","payload":"\\udc00"}', 'utf8_malformed', /send\.payload/)
   refuses('{"type":"presence","userIds":["\\ud800"]}', 'utf8_malformed', /presence\.userIds/)
-  assert.equal(decodeJson('{"type":"ack","seq":1,"stream":"\\ud83d\\ude00"}').type, 'ack')
+  assert.equal(decodeJson('{"type":"ack","epoch":"","seq":1,"stream":"\\ud83d\\ude00"}').type, 'ack')
 })
 
 test('a payload may be longer than a string field', () => {
