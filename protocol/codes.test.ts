@@ -31,7 +31,7 @@ test('the range of a number says what to do, known or not', () => {
   const advice = {
     reconnect: [1000, 1006, 3999, 4000, 4099, 5000],
     'reconnect-elsewhere': [4100, 4199],
-    'do-not-reconnect': [4200, 4229, 4230, 4299, 4300, 4999],
+    'do-not-reconnect': [1002, 1007, 1009, 4200, 4229, 4230, 4299, 4300, 4999],
   }
   for (const [expected, numbers] of Object.entries(advice)) {
     for (const number of numbers) assert.equal(adviceOf(number), expected, `${number}`)

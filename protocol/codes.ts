@@ -67,9 +67,15 @@ export function codeName(code: number): CodeName | undefined {
   return names.get(code)
 }
 
-/** What to do about a code, known or not: decided by its range alone. Codes outside 4000–4999 advise to reconnect. */
+/** What a WebSocket implementation itself closes with when it cannot take what was sent (RFC 6455, section 7.4.1). */
+const refusals: ReadonlySet<number> = new Set([1002, 1003, 1007, 1009, 1010])
+
+/**
+ * What to do about a code, known or not: decided by its range alone. Outside 4000–4999 the advice is to reconnect, except
+ * for the WebSocket codes that say the same message would be refused again.
+ */
 export function adviceOf(code: number): Advice {
-  if (code >= 4200 && code <= 4999) return 'do-not-reconnect'
+  if ((code >= 4200 && code <= 4999) || refusals.has(code)) return 'do-not-reconnect'
   if (code >= 4100 && code <= 4199) return 'reconnect-elsewhere'
   return 'reconnect'
 }
