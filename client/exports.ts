@@ -1,0 +1,7 @@
+export { clientTypes } from '../protocol/frames.ts'
+export type { Client } from './client.ts'
+export { ClientError, type ClientErrorCode, type Outcome } from './errors.ts'
+export type { ClientEvents, Closed, Connected, Disconnected } from './events.ts'
+export type { Cursor, Gap, Message } from './message.ts'
+export type { AckMode, ClientOptions, ClientTypeName } from './options.ts'
+export type { SendOptions, Sent } from './outbox.ts'

@@ -1,0 +1,100 @@
+import type { FrameOf } from '../protocol/frames.ts'
+import type { Delivery } from './delivery.ts'
+import { Message, type Cursor } from './message.ts'
+
+/** The stream of a user's own messages, and the only one there is. */
+export const INBOX = 'inbox'
+
+/** What the inbox needs to know of a connection. */
+export interface Source {
+  readonly resumedEpoch: string
+  readonly session: Pick<FrameOf<'loggedIn'>, 'epoch' | 'seq'>
+}
+
+/**
+ * Makes one gapless sequence without repeats out of what several connections bring, one after the other or, during a
+ * hand-over, at once.
+ */
+export class Inbox {
+  readonly #delivery: Delivery
+  readonly #broken: (source: Source) => void
+  #cursor: Cursor | undefined
+  /** The epoch in which a connection counts; empty while it owes a `gap` for an epoch that it was not resumed in. */
+  readonly #epochs = new WeakMap<Source, string>()
+  /** Connections that missed a message here, so that nothing that they bring fits any more. */
+  readonly #stalled = new WeakSet<Source>()
+
+  /** `broken` is called when a connection brings something that cannot follow. */
+  constructor(cursor: Cursor | undefined, delivery: Delivery, broken: (source: Source) => void) {
+    this.#delivery = delivery
+    this.#broken = broken
+    this.#cursor = cursor
+    if (cursor) delivery.begin(cursor)
+  }
+
+  /** The last message taken over, handled or still queued; where a new connection is to go on. */
+  get cursor(): Cursor | undefined {
+    return this.#cursor
+  }
+
+  /** The epoch in which the connection counts messages now. */
+  epochOf(source: Source): string {
+    return this.#epochs.get(source) ?? ''
+  }
+
+  /** Whether messages of this connection were dropped for lack of room. */
+  isStalled(source: Source): boolean {
+    return this.#stalled.has(source)
+  }
+
+  /** A connection was logged in. */
+  attach(source: Source): void {
+    const { epoch, seq } = source.session
+    this.#epochs.set(source, source.resumedEpoch === '' || source.resumedEpoch === epoch ? epoch : '')
+    if (this.#cursor) return
+    this.#cursor = { epoch, seq }
+    this.#delivery.begin(this.#cursor)
+  }
+
+  message(source: Source, frame: FrameOf<'message'>): void {
+    const build = (epoch: string) => new Message(frame, epoch, (message) => this.#delivery.finish(message))
+    if (frame.seq === 0) {
+      // Transient: when there is no room it is gone, as it would be for a device that is away.
+      this.#delivery.offer(build(''))
+      return
+    }
+    const cursor = this.#cursor
+    if (frame.stream !== INBOX || cursor === undefined || this.#stalled.has(source)) return
+    const epoch = this.epochOf(source)
+    if (epoch !== cursor.epoch) {
+      if (epoch === '') this.#break(source)
+      return
+    }
+    if (frame.seq <= cursor.seq) return
+    if (frame.seq > cursor.seq + 1) return this.#break(source)
+    if (this.#delivery.offer(build(cursor.epoch))) this.#cursor = { epoch, seq: frame.seq }
+    else this.#stalled.add(source)
+  }
+
+  gap(source: Source, frame: FrameOf<'gap'>): void {
+    const cursor = this.#cursor
+    if (frame.stream !== INBOX || cursor === undefined || this.#stalled.has(source)) return
+    const known = frame.epoch === cursor.epoch
+    // The other connection of a hand-over told it already.
+    const repeated =
+      known && (frame.reason === 'trimmed' ? frame.toSeq <= cursor.seq : this.epochOf(source) !== frame.epoch)
+    const { stream, epoch, toSeq, reason } = frame
+    const fromSeq = known && reason === 'trimmed' ? Math.max(frame.fromSeq, cursor.seq + 1) : frame.fromSeq
+    if (!repeated && !this.#delivery.offer({ stream, epoch, fromSeq, toSeq, reason })) {
+      this.#stalled.add(source)
+      return
+    }
+    this.#epochs.set(source, epoch)
+    if (!repeated) this.#cursor = { epoch, seq: toSeq }
+  }
+
+  #break(source: Source): void {
+    this.#stalled.add(source)
+    this.#broken(source)
+  }
+}
