@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { decideLogin, devicePolicies, findSuccessor, MAX_DEVICES, parseDevicePolicy } from './device-policy.ts'
 import { createSession } from './test-kit.ts'
 import { isNewer, isSameDevice, type UserSession } from './user-session.ts'

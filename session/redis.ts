@@ -57,13 +57,12 @@ export async function awaitReady(client: RedisClient, deadlineMs: number): Promi
 
 /** Closes a client: waits for commands under way, at most `deadlineMs`, then cuts the connection. Never throws. */
 export async function closeRedis(client: RedisClient, deadlineMs = 1000): Promise<void> {
-  if (client.status === 'end') return
-  const signal = AbortSignal.timeout(deadlineMs)
-  const ended = once(client, 'end', { signal }).catch(() => undefined)
-  if (client.status === 'ready') client.quit().catch(() => client.disconnect())
-  else client.disconnect()
-  await ended
-  if (signal.aborted) client.disconnect()
+  if (client.status === 'ready') {
+    const ended = once(client, 'end', { signal: AbortSignal.timeout(deadlineMs) })
+    await Promise.all([client.quit(), ended]).catch(() => undefined)
+  }
+  // Also ends the attempts to reconnect.
+  if (client.status !== 'end') client.disconnect()
 }
 
 /**

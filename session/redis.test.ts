@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, beforeEach, test } from 'node:test'
+import { inspect } from 'node:util'
+import { Redis } from 'ioredis'
+import { startRedis } from '../dev/redis-server.ts'
+import { devicePolicies } from './device-policy.ts'
+import { Directory } from './directory.ts'
+import { Inbox } from './inbox.ts'
+import type { SessionError } from './errors.ts'
+import { translateError } from './redis-errors.ts'
+import { awaitReady, closeRedis, connectRedis, isUnavailable, type RedisClient } from './redis.ts'
+import { createDraft, freshKeys } from './test-kit.ts'
+
+const COMMAND_TIMEOUT_MS = 1000
+const server = await startRedis()
+after(() => server[Symbol.asyncDispose]())
+
+const to = { appId: 1, userId: 'alice' }
+let redis: RedisClient
+let errors: SessionError[]
+
+function open(url = server.url): RedisClient {
+  errors = []
+  return connectRedis(url, {
+    connectionName: 'test',
+    commandTimeoutMs: COMMAND_TIMEOUT_MS,
+    onError: (error) => errors.push(error),
+  })
+}
+
+beforeEach(async () => {
+  redis = open()
+  await awaitReady(redis, 10_000)
+})
+afterEach(() => closeRedis(redis))
+
+function setUp() {
+  const keys = freshKeys()
+  const inbox = new Inbox(redis, keys)
+  const directory = new Directory(redis, keys, devicePolicies.unlimited)
+  let count = 0
+  const append = (payload = 'hi') =>
+    inbox.append({ to, from: 'bob', clientType: 1, messageId: `${++count}`, payload: Buffer.from(payload) })
+  return { keys, inbox, directory, append }
+}
+
+/** A plain connection that puts the server's settings right in the end. */
+function openAdmin() {
+  const admin = new Redis(server.port, '127.0.0.1')
+  return {
+    redis: admin,
+    async [Symbol.asyncDispose]() {
+      await admin.replicaof('NO', 'ONE')
+      await admin.config('SET', 'maxmemory', '0', 'requirepass', '', 'replica-serve-stale-data', 'yes')
+      admin.disconnect()
+    },
+  }
+}
+
+/** Fails unless the call is refused as retryable, and well before a command would time out twice. */
+async function assertAway(call: () => Promise<unknown>) {
+  const started = performance.now()
+  await assert.rejects(call, { code: 'redis_unavailable', retryable: true })
+  assert.ok(performance.now() - started < COMMAND_TIMEOUT_MS * 3)
+}
+
+test('scripts go on after SCRIPT FLUSH, alone and in pipelines', async () => {
+  const { inbox, directory, append } = setUp()
+  const useAll = async () => {
+    const { session } = await directory.login(createDraft())
+    const { seq, epoch } = await append()
+    const entry = { user: to, device: session, epoch, seq }
+    await inbox.saveCursors([entry, { ...entry, device: { clientType: 2, imei: 'a' } }, { ...entry, seq: 0 }])
+    assert.deepEqual((await directory.login(createDraft())).cursor, { epoch, seq })
+    assert.equal((await inbox.read(to, seq - 1)).messages.length, 1)
+    return entry
+  }
+  await useAll()
+  await redis.script('FLUSH')
+  const entry = await useAll()
+  await redis.script('FLUSH')
+  await append()
+  await append()
+  await inbox.saveCursors(Array.from({ length: 20 }, (_, at) => ({ ...entry, seq: entry.seq + (at % 3) })))
+  assert.deepEqual((await directory.login(createDraft())).cursor?.seq, entry.seq + 2)
+})
+
+test('while Redis is away every call fails at once as one to be tried again; after its return all goes on', async () => {
+  const { inbox, directory, append } = setUp()
+  const { session } = await directory.login(createDraft())
+  const { epoch } = await append()
+  await server.stop()
+  const entry = { user: to, device: session, epoch, seq: 1 }
+  await assertAway(() => append())
+  await assertAway(() => inbox.read(to, 0))
+  await assertAway(() => inbox.saveCursors([entry, entry]))
+  await assertAway(() => directory.login(createDraft()))
+  await assertAway(() => directory.verify([{ user: to, sessions: [session] }]))
+  await assertAway(() => awaitReady(redis, 50))
+  await server.start()
+  await awaitReady(redis, 10_000)
+  // The first use of the scripts on this server is in a pipeline.
+  await inbox.saveCursors([entry, entry])
+  assert.deepEqual((await directory.verify([{ user: to, sessions: [session] }]))[0]?.stale, [])
+  assert.ok((await append()).seq >= 2)
+  assert.ok(errors.length > 0 && errors.every(isUnavailable))
+})
+
+test('a frozen Redis fails calls after the command time-out and is used again when it goes on', async () => {
+  const { append } = setUp()
+  await append()
+  process.kill(server.pid, 'SIGSTOP')
+  try {
+    await assertAway(() => append())
+  } finally {
+    process.kill(server.pid, 'SIGCONT')
+  }
+  await awaitReady(redis, 10_000)
+  await append()
+})
+
+test('a command that was under way when Redis died is not sent again behind the caller’s back', async () => {
+  const { keys } = setUp()
+  process.kill(server.pid, 'SIGSTOP')
+  const lost = assert.rejects(redis.incr(keys.brokers()), (error) => isUnavailable(error))
+  await server.stop('SIGKILL')
+  await lost
+  await server.start()
+  await awaitReady(redis, 10_000)
+  assert.equal(await redis.get(keys.brokers()), null)
+})
+
+test('a Redis that takes no writes, for want of memory or as a replica, counts as unavailable', async () => {
+  const { append, directory } = setUp()
+  await using admin = openAdmin()
+  await admin.redis.config('SET', 'maxmemory', '1')
+  await assertAway(() => append())
+  await assertAway(() => directory.login(createDraft()))
+  await admin.redis.config('SET', 'maxmemory', '0')
+  await append()
+  await admin.redis.replicaof('127.0.0.1', '1')
+  await assertAway(() => append())
+  // It reconnects, to find another primary.
+  await awaitReady(redis, 10_000)
+  await admin.redis.config('SET', 'replica-serve-stale-data', 'no')
+  await assertAway(() => directory.sessionsOf([to]))
+  await admin.redis.replicaof('NO', 'ONE')
+  await awaitReady(redis, 10_000)
+  await append()
+})
+
+test('an answer that no retry cures is not called unavailable, and shows no payload', async () => {
+  const { keys, append } = setUp()
+  await redis.set(keys.inbox(to), 'not a stream')
+  const error: unknown = await append('hidden payload').catch((reason: unknown) => reason)
+  assert.ok(error instanceof Error && 'code' in error)
+  assert.equal(error.code, 'redis_failed')
+  assert.equal(isUnavailable(error), false)
+  const shown = inspect(error, { depth: 10, showHidden: true })
+  assert.match(shown, /WRONGTYPE/)
+  assert.ok(!shown.includes('hidden payload') && !shown.includes(Buffer.from('hidden payload').toString('hex')))
+})
+
+test('a wrong password is reported without the password', async () => {
+  await using admin = openAdmin()
+  await admin.redis.config('SET', 'requirepass', 'right')
+  const stranger = connectRedis(server.url.replace('://', '://:hidden@'), {
+    connectionName: 'test',
+    commandTimeoutMs: COMMAND_TIMEOUT_MS,
+    onError: (error) => errors.push(error),
+  })
+  try {
+    await assertAway(() => awaitReady(stranger, 300))
+  } finally {
+    await closeRedis(stranger)
+  }
+  const shown = inspect(errors, { depth: 10, showHidden: true })
+  assert.match(shown, /WRONGPASS/)
+  assert.ok(!shown.includes('hidden'))
+})
+
+test('a client closes in time: idle, while Redis is away, and while it is frozen', async () => {
+  await closeRedis(redis)
+  assert.equal(redis.status, 'end')
+  await closeRedis(redis)
+  const started = performance.now()
+  const nowhere = open('redis://127.0.0.1:1')
+  const { promise: away, resolve } = Promise.withResolvers<void>()
+  nowhere.once('reconnecting', resolve)
+  await away
+  await closeRedis(nowhere, 60_000)
+  const frozen = open()
+  await awaitReady(frozen, 10_000)
+  process.kill(server.pid, 'SIGSTOP')
+  try {
+    await closeRedis(frozen, 100)
+  } finally {
+    process.kill(server.pid, 'SIGCONT')
+  }
+  assert.ok(performance.now() - started < 30_000)
+  await assertAway(() => frozen.ping().catch((error: unknown) => Promise.reject(translateError(error))))
+})
+
+test('Redis’ own "not now" is told from other errors', () => {
+  const temporary = ['LOADING Redis is loading', 'MASTERDOWN Link', 'NOREPLICAS Not enough', 'CLUSTERDOWN The cluster']
+  for (const message of [...temporary, 'ERR Error running script: @user_script:3: -OOM command not allowed']) {
+    assert.equal(isUnavailable(new Error(message)), true, message)
+  }
+  for (const message of ['WRONGTYPE Operation', 'ERR unknown command', 'NOPERM this user']) {
+    assert.equal(isUnavailable(new Error(message)), false, message)
+  }
+  assert.equal(isUnavailable('Connection is closed.'), false)
+})
