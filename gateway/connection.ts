@@ -211,8 +211,7 @@ export class Connection implements TransportEvents {
   #handle(frame: Frame): void {
     this.#context.metrics.frames.inc({ type: frame.type })
     if (!isClientFrame(frame)) throw new ProtocolError('frame_unexpected')
-    if (frame.type === 'ping') this.send({ type: 'pong' })
-    else if (frame.type !== 'pong') this.#context.events.frame(this, frame)
+    this.#context.events.frame(this, frame)
   }
 
   #watchFrame(): void {

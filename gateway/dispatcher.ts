@@ -76,6 +76,7 @@ export class Dispatcher implements ConnectionEvents {
       case 'logout':
         return connection.hold(this.#logins.logout(session, frame), { exclusive: true })
       case 'ping':
+        return connection.send({ type: 'pong' })
       case 'pong':
         return
       case 'login':

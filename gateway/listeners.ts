@@ -42,7 +42,7 @@ export function createListeners(
   const tcp = new Listener(admission, tls, metrics, (accepted) => {
     openTcpTransport(accepted.stream, accepted.remoteAddress, (transport) => open(transport, accepted))
   })
-  const upgrade = createWebSocketUpgrade(settings.maxFrameBytes * WEBSOCKET_ROOM, (socket, accepted) => {
+  const upgrade = createWebSocketUpgrade(settings.maxFrameBytes * WEBSOCKET_ROOM, metrics, (socket, accepted) => {
     openWebSocketTransport(socket, accepted.remoteAddress, (transport) => open(transport, accepted))
   })
   const websocket = new Listener(admission, tls, metrics, upgrade)

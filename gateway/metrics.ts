@@ -18,6 +18,9 @@ export class Metrics {
   readonly dropped = this.#counter('im_transient_dropped_total', 'Transient messages dropped, by reason', ['reason'])
   readonly errors = this.#counter('im_errors_total', 'Requests refused, by code', ['code'])
   readonly closes = this.#counter('im_closes_total', 'Connections closed by the gateway, by code', ['code'])
+  readonly httpRefused = this.#counter('im_http_refused_total', 'HTTP requests that opened no WebSocket, by status', [
+    'status',
+  ])
   readonly tlsErrors = this.#counter('im_tls_errors_total', 'Failed TLS handshakes')
   readonly tlsReloads = this.#counter('im_tls_reloads_total', 'Certificates read again, by result', ['result'])
   readonly busPublished = this.#counter('im_bus_published_total', 'NATS messages published to other brokers')
