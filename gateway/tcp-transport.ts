@@ -27,8 +27,11 @@ export function openTcpTransport(
     destroy: () => void stream.destroy(),
   }
   const events = attach(transport)
-  const received = (chunk: Buffer) => events.received(chunk)
-  const flushed = (error?: Error | null) => {
+  // Hoisted: a connection that is one too many writes and ends while it is being attached.
+  function received(chunk: Buffer): void {
+    events.received(chunk)
+  }
+  function flushed(error?: Error | null): void {
     if (!error) events.flushed()
   }
   stream.on('data', received)

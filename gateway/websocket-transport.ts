@@ -1,13 +1,8 @@
+import { isUtf8 } from 'node:buffer'
 import type { WebSocket } from 'ws'
 import { codes } from '../protocol/codes.ts'
 import { subprotocols } from '../protocol/frames.ts'
 import { END_TIMEOUT_MS, type Transport, type TransportEvents } from './transport.ts'
-
-/** Codes that `ws` gives its own protocol errors, and what they are called here. */
-const errorCodes = {
-  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 'frame_too_large',
-  WS_ERR_INVALID_UTF8: 'utf8_malformed',
-} as const
 
 /** Puts a connection onto an open WebSocket. `attach` is called once and returns who listens. */
 export function openWebSocketTransport(
@@ -35,16 +30,19 @@ export function openWebSocketTransport(
     destroy: () => socket.terminate(),
   }
   const events = attach(transport)
-  const flushed = (error?: Error | null) => {
+  // Hoisted: a connection that is one too many writes and ends while it is being attached.
+  function flushed(error?: Error | null): void {
     if (!error) events.flushed()
   }
   socket.on('message', (data: Buffer, isBinary) => {
     if (isBinary !== (codec === 'binary')) events.failed('frame_malformed')
-    else events.received(isBinary ? data : data.toString('utf8'))
+    else if (isBinary) events.received(data)
+    else if (isUtf8(data)) events.received(data.toString('utf8'))
+    else events.failed('utf8_malformed')
   })
   socket.on('error', (error: Error & { code?: string }) => {
-    const known = errorCodes[error.code as keyof typeof errorCodes]
-    if (known !== undefined || error.code?.startsWith('WS_ERR_')) events.failed(known ?? 'frame_malformed')
+    if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') events.failed('frame_too_large')
+    else if (error.code?.startsWith('WS_ERR_')) events.failed('frame_malformed')
   })
   socket.on('close', () => events.ended())
 }
