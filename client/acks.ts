@@ -14,7 +14,7 @@ export class Acks {
    * @param delayMs the longest wait before what was handled is acknowledged
    * @param every as many messages handled are acknowledged at once
    * @param position how far the stream is handled
-   * @param send sends an acknowledgement; returns false when there is no connection that it would be right on
+   * @param send sends an acknowledgement; returns false when there is no connection
    */
   constructor(delayMs: number, every: number, position: () => Cursor | undefined, send: (position: Cursor) => boolean) {
     this.#delayMs = delayMs

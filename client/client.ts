@@ -272,10 +272,8 @@ export class Client implements AsyncDisposable {
   }
 
   #sendAck(position: Cursor): boolean {
-    const { current } = this.#link
-    if (current === undefined || this.#inbox.epochOf(current) !== position.epoch) return false
-    current.post({ type: 'ack', stream: INBOX, ...position })
-    return true
+    this.#link.current?.post({ type: 'ack', stream: INBOX, ...position })
+    return this.#link.current !== undefined
   }
 
   async #renew(token: string): Promise<number> {

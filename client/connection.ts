@@ -1,5 +1,5 @@
 import { encodeBinary } from '../protocol/binary.ts'
-import { codes } from '../protocol/codes.ts'
+import { adviceOf, codeName, codes } from '../protocol/codes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { FrameDecoder } from '../protocol/frame-decoder.ts'
 import { NO_CLIENT_TYPE, type ClientFrame, type Frame, type FrameOf } from '../protocol/frames.ts'
@@ -16,13 +16,11 @@ import type { OpenTransport, Transport } from './transport.ts'
 
 /** Largest frame taken before the gateway said its own maximum. */
 const FIRST_FRAME_BYTES = 65_536
-/** A `message` has more fields than the `send` that it came from, so it may be this much longer than the maximum. */
-const FRAME_MARGIN_BYTES = 1_024
 /** How long a closed transport may take to send what it holds and end. */
 const LINGER_MS = 2_000
 const MAX_REQUEST_ID = 2 ** 32 - 1
-/** RFC 6455, section 7.4.2: the range of an application's own close codes. */
-const APPLICATION_CODES = { from: 4000, to: 4999 }
+/** RFC 6455, section 7.4.2: from here on close codes are an application's own. */
+const FIRST_APPLICATION_CODE = 4000
 
 /** Frames that answer no request. */
 export type Pushed = FrameOf<'message' | 'gap' | 'notice' | 'goAway' | 'error'>
@@ -243,7 +241,7 @@ export class Connection {
   #admit(frame: FrameOf<'loggedIn'>): void {
     if (this.#loggedIn) return
     this.#loggedIn = frame
-    this.#decoder.maxFrameBytes = Math.max(frame.maxFrameBytes + FRAME_MARGIN_BYTES, FIRST_FRAME_BYTES)
+    this.#decoder.maxFrameBytes = Math.max(frame.maxFrameBytes, FIRST_FRAME_BYTES)
     if (frame.heartbeatMs > 0) {
       this.#heartbeat = new Heartbeat(
         frame.heartbeatMs,
@@ -302,8 +300,9 @@ const replyTypes: Replies = { renew: 'renewed', send: 'accepted', presence: 'pre
 
 function buildTransportEnding(end: { number?: number; reason?: string; cause?: unknown }, opened: boolean): Ending {
   const { number, reason, cause } = end
-  if (number !== undefined && number >= APPLICATION_CODES.from && number <= APPLICATION_CODES.to) {
-    return buildGatewayEnding(number, '')
+  // Other numbers only say that the connection is gone, unless what was sent is why.
+  if (number !== undefined && (number >= FIRST_APPLICATION_CODE || adviceOf(number) === 'do-not-reconnect')) {
+    return buildGatewayEnding(number, reason === codeName(number) ? '' : (reason ?? ''))
   }
   const detail = cause === undefined ? (reason ?? '') : describeCause(cause)
   return buildLocalEnding(opened ? 'connection_lost' : 'connect_failed', detail, cause)

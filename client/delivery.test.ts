@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Delivery } from './delivery.ts'
 import { Message, type Gap } from './message.ts'
-import { buildMessage } from './scripted-gateway.ts'
+import { buildMessage } from './test-gateway.ts'
 
 const limits = { maxQueuedMessages: 4, maxQueuedMessageBytes: 100, maxUnacked: 2 }
 

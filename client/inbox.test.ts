@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Delivery } from './delivery.ts'
 import { Inbox, type Source } from './inbox.ts'
 import type { Cursor } from './message.ts'
-import { buildMessage } from './scripted-gateway.ts'
+import { buildMessage } from './test-gateway.ts'
 
 const limits = { maxQueuedMessages: 4, maxQueuedMessageBytes: 1_000, maxUnacked: 100 }
 

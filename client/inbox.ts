@@ -37,11 +37,6 @@ export class Inbox {
     return this.#cursor
   }
 
-  /** The epoch in which the connection counts messages now. */
-  epochOf(source: Source): string {
-    return this.#epochs.get(source) ?? ''
-  }
-
   /** Whether messages of this connection were dropped for lack of room. */
   isStalled(source: Source): boolean {
     return this.#stalled.has(source)
@@ -65,7 +60,7 @@ export class Inbox {
     }
     const cursor = this.#cursor
     if (frame.stream !== INBOX || cursor === undefined || this.#stalled.has(source)) return
-    const epoch = this.epochOf(source)
+    const epoch = this.#epochs.get(source) ?? ''
     if (epoch !== cursor.epoch) {
       if (epoch === '') this.#break(source)
       return
@@ -82,7 +77,7 @@ export class Inbox {
     const known = frame.epoch === cursor.epoch
     // The other connection of a hand-over told it already.
     const repeated =
-      known && (frame.reason === 'trimmed' ? frame.toSeq <= cursor.seq : this.epochOf(source) !== frame.epoch)
+      known && (frame.reason === 'trimmed' ? frame.toSeq <= cursor.seq : this.#epochs.get(source) !== frame.epoch)
     const { stream, epoch, toSeq, reason } = frame
     const fromSeq = known && reason === 'trimmed' ? Math.max(frame.fromSeq, cursor.seq + 1) : frame.fromSeq
     if (!repeated && !this.#delivery.offer({ stream, epoch, fromSeq, toSeq, reason })) {

@@ -1,6 +1,7 @@
 import type { Client } from './client.ts'
 import type { ClientEvents } from './events.ts'
 import type { NodeClientOptions } from './index.ts'
+import type { ScriptedConnection } from './test-gateway.ts'
 
 const WAIT_MS = 10_000
 
@@ -50,4 +51,12 @@ export function buildOptions(urls: string | string[], more: Partial<NodeClientOp
     backoffCapMs: 50,
     ...more,
   }
+}
+
+/** A request and its answer: afterwards each side has read what the other sent before. */
+export async function roundTrip(client: Client, connection: ScriptedConnection): Promise<void> {
+  const presence = client.presence(['bob'])
+  const { requestId } = await connection.next('presence')
+  connection.send({ type: 'presenceState', requestId, users: [] })
+  await presence
 }

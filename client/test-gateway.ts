@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
+import { finished } from 'node:stream/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { encodeBinary } from '../protocol/binary.ts'
@@ -228,7 +229,7 @@ export class ScriptedGateway implements AsyncDisposable {
       (bytes) => socket.write(bytes),
       () => socket.end(),
       () => socket.destroy(),
-      once(socket, 'close'),
+      finished(socket).catch(() => {}),
     )
     socket.on('data', (bytes: Buffer) => connection.received(bytes))
     this.#hand(connection)
