@@ -136,15 +136,25 @@ async function run(): Promise<void> {
 /** Prints what there is and that it works, and stays until the signal. */
 async function present(cluster: Cluster, signal: AbortSignal): Promise<void> {
   console.log(`\n${buildTable(cluster)}\n`)
-  console.log(`Proof: ${await prove(cluster, signal)}\n`)
+  const proof = await prove(cluster, signal).catch((error: unknown) => {
+    throw new Error(`The proof failed: ${explain(error)}`, { cause: error })
+  })
+  console.log(`Proof: ${proof}\n`)
   console.log(await buildExamples(cluster))
   console.log('Ctrl-C stops everything.')
   if (!signal.aborted) await once(signal, 'abort')
 }
 
+/** The message; of an error and another one while cleaning up after it, that of the first. */
+function explain(error: unknown): string {
+  if (error instanceof SuppressedError) return explain(error.suppressed)
+  return error instanceof Error ? error.message : String(error)
+}
+
 try {
   await run()
+  process.exit(0)
 } catch (error) {
-  console.error(error instanceof Error ? error.message : String(error))
-  process.exitCode = 1
+  console.error(explain(error))
+  process.exit(1)
 }
