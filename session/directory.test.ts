@@ -126,6 +126,10 @@ test('only the connection that a session names takes it offline or removes it', 
   assert.ok((await redis.pttl(keys.sessions(user))) > 0, 'offline sessions end with their retention')
   const back = (await directory.login(createDraft({}, incarnation))).session
   assert.equal(await redis.pttl(keys.sessions(user)), -1, 'a login makes them stay')
+  const other = (await directory.login(createDraft(phone, incarnation))).session
+  assert.equal(await directory.setOffline(other), true)
+  assert.equal(await redis.pttl(keys.sessions(user)), -1, 'and nothing expires while a device is online')
+  await directory.remove(other)
   assert.equal(await directory.remove(back), true)
   assert.deepEqual([await stored(), await indexed(back)], [{}, []])
 })

@@ -57,6 +57,13 @@ function openAdmin() {
   }
 }
 
+/** events.once, but errors of the connection are expected. */
+function next(event: 'close' | 'reconnecting', client = redis): Promise<unknown> {
+  return new Promise((resolve) => {
+    client.once(event, resolve)
+  })
+}
+
 /** Fails unless the call is refused as retryable, and well before a command would time out twice. */
 async function assertAway(call: () => Promise<unknown>) {
   const started = performance.now()
@@ -97,6 +104,12 @@ test('while Redis is away every call fails at once as one to be tried again; aft
   await assertAway(() => directory.login(createDraft()))
   await assertAway(() => directory.verify([{ user: to, sessions: [session] }]))
   await assertAway(() => awaitReady(redis, 50))
+  await next('reconnecting')
+  let attempts = 0
+  redis.on('connecting', () => attempts++)
+  const refused: unknown = await append().catch((error: unknown) => error)
+  assert.ok(isUnavailable(refused) && !String(refused).includes('timed out'))
+  assert.equal(attempts, 0, 'a call waits neither for its time-out nor for the next attempt to connect')
   await server.start()
   await awaitReady(redis, 10_000)
   // The first use of the scripts on this server is in a pipeline.
@@ -111,6 +124,9 @@ test('a frozen Redis fails calls after the command time-out and is used again wh
   await append()
   process.kill(server.pid, 'SIGSTOP')
   try {
+    const dropped = next('close')
+    await assert.rejects(append(), { code: 'redis_unavailable', message: /timed out/ })
+    await dropped
     await assertAway(() => append())
   } finally {
     process.kill(server.pid, 'SIGCONT')
@@ -122,7 +138,11 @@ test('a frozen Redis fails calls after the command time-out and is used again wh
 test('a command that was under way when Redis died is not sent again behind the caller’s back', async () => {
   const { keys } = setUp()
   process.kill(server.pid, 'SIGSTOP')
-  const lost = assert.rejects(redis.incr(keys.brokers()), (error) => isUnavailable(error))
+  // Nor does it wait for its time-out: the connection is gone.
+  const lost = assert.rejects(
+    redis.incr(keys.brokers()),
+    (error) => isUnavailable(error) && !String(error).includes('timed out'),
+  )
   await server.stop('SIGKILL')
   await lost
   await server.start()
@@ -139,8 +159,10 @@ test('a Redis that takes no writes, for want of memory or as a replica, counts a
   await admin.redis.config('SET', 'maxmemory', '0')
   await append()
   await admin.redis.replicaof('127.0.0.1', '1')
+  const dropped = next('close')
   await assertAway(() => append())
   // It reconnects, to find another primary.
+  await dropped
   await awaitReady(redis, 10_000)
   await admin.redis.config('SET', 'replica-serve-stale-data', 'no')
   await assertAway(() => directory.sessionsOf([to]))
@@ -185,9 +207,7 @@ test('a client closes in time: idle, while Redis is away, and while it is frozen
   await closeRedis(redis)
   const started = performance.now()
   const nowhere = open('redis://127.0.0.1:1')
-  const { promise: away, resolve } = Promise.withResolvers<void>()
-  nowhere.once('reconnecting', resolve)
-  await away
+  await next('reconnecting', nowhere)
   await closeRedis(nowhere, 60_000)
   const frozen = open()
   await awaitReady(frozen, 10_000)
