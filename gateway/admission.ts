@@ -4,7 +4,7 @@ import type { GatewaySettings } from './settings.ts'
 
 /** Something on its way to a login: an accepted socket, a TLS or HTTP handshake, a connection. */
 export interface Newcomer {
-  /** Gets rid of it. Replaced as the newcomer passes from one stage to the next. */
+  /** Gets rid of it politely. Replaced as the newcomer passes from one stage to the next. */
   close: (code: CodeName) => void
   /** It logged in, or ended. May be called again. */
   leave(): void
@@ -15,8 +15,8 @@ export interface Newcomer {
  * oldest is closed, not the newest refused: a flood of silent sockets then cannot keep a real client out.
  */
 export class Admission {
-  /** In order of arrival. */
-  readonly #newcomers = new Set<Newcomer>()
+  /** In order of arrival, with the way to destroy each. */
+  readonly #newcomers = new Map<Newcomer, () => void>()
   readonly #settings: GatewaySettings
   readonly #metrics: Metrics
 
@@ -25,11 +25,13 @@ export class Admission {
     this.#metrics = metrics
   }
 
-  /** Takes in an accepted socket. `close` is how to get rid of it for now. */
-  admit(close: (code: CodeName) => void): Newcomer {
-    for (const oldest of this.#newcomers) {
+  /** Takes in an accepted socket. `close` is how to get rid of it for now, `destroy` how to do so at once at any time. */
+  admit(close: (code: CodeName) => void, destroy: () => void): Newcomer {
+    for (const [oldest, destroyOldest] of this.#newcomers) {
       if (this.#newcomers.size < this.#settings.maxPendingLogins) break
       this.#evict(oldest)
+      // One that does not let go when it is told to would hold its socket for a while, uncounted.
+      destroyOldest()
     }
     const newcomer: Newcomer = {
       close,
@@ -40,7 +42,7 @@ export class Admission {
       },
     }
     const timer = setTimeout(() => this.#evict(newcomer), this.#settings.loginTimeoutMs)
-    this.#newcomers.add(newcomer)
+    this.#newcomers.set(newcomer, destroy)
     this.#metrics.pendingLogins.set(this.#newcomers.size)
     return newcomer
   }

@@ -29,10 +29,11 @@ export class Listener {
     accept: (accepted: Accepted) => void,
   ) {
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (socket) => {
+      const destroy = () => void socket.destroy()
       const newcomer = admission.admit((code) => {
         metrics.closes.inc({ code })
-        socket.destroy()
-      })
+        destroy()
+      }, destroy)
       socket.once('close', () => newcomer.leave())
       socket.on('error', () => socket.destroy())
       const remoteAddress = socket.remoteAddress ?? ''
