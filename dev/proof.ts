@@ -22,6 +22,7 @@ export async function proveDelivery(one: Party, other: Party, signal: AbortSigna
   await using second = await join(other, signal)
   // Once unmeasured: a fresh process runs everything for the first time.
   await measure(first, second)
+  await measure(second, first)
   const there = await measure(first, second)
   const back = await measure(second, first)
   return `${describe(first)} → ${describe(second)} in ${there.toFixed(1)} ms, and back in ${back.toFixed(1)} ms`

@@ -27,9 +27,13 @@ const APP = 1
 const MAX_BASE_PORT = 65_535 - 32
 const LOGGED_ERROR = 50
 
-/** What a developer may override by the environment: not what makes the cluster one. */
+/** Settings of the `im` command, which a developer may have in the environment, and a gateway would refuse. */
+const settingsOfIm = ['IM_URL', 'IM_TOKEN']
+
 function buildGatewayEnv(env: NodeJS.ProcessEnv): Record<string, string> {
-  const given = Object.entries(env).filter((entry): entry is [string, string] => entry[0].startsWith('IM_'))
+  const given = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[0].startsWith('IM_') && !settingsOfIm.includes(entry[0]),
+  )
   return {
     IM_DRAIN_DEADLINE_MS: '3000',
     IM_DRAIN_JITTER_MS: '500',
