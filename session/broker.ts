@@ -32,7 +32,13 @@ const incarnation = z.object({
   startedAt: z.number(),
 })
 const registered = incarnation.extend({ cleanedAt: z.number().optional() })
-const lease = incarnation.extend({ state: z.enum(['starting', 'ready', 'draining']), connections: z.number() })
+// Whatever else a later version writes: who holds a lease must not depend on what is only for operators.
+const lease = incarnation.extend({
+  host: z.string().catch(''),
+  startedAt: z.number().catch(0),
+  state: z.enum(['starting', 'ready', 'draining']).catch('ready'),
+  connections: z.number().catch(0),
+})
 
 /** The `incarnation` field of a session. */
 export function formatIncarnation({ podUid, bootId }: Pick<Incarnation, 'podUid' | 'bootId'>): string {

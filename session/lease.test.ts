@@ -94,3 +94,15 @@ test('a lease and an entry that Redis lost are written again, and the caller kno
   assert.equal(await lease.renew(load), 'renewed')
   assert.deepEqual(await formerIncarnations(redis, keys, 'im-0', ''), [incarnation])
 })
+
+test('a lease counts as held when it says by whom, whatever else is in it; else it is free', async () => {
+  const keys = freshKeys()
+  const { brokerId, podUid, bootId } = createIncarnation()
+  const lease = new BrokerLease(redis, keys, createIncarnation(), { leaseMs: 50, marginMs: 10 })
+  await redis.set(keys.lease('im-0'), JSON.stringify({ brokerId, podUid, bootId, state: 'new', load: {} }))
+  await assert.rejects(lease.acquire(), { code: 'broker_id_in_use', message: new RegExp(bootId) })
+  assert.ok(typeof (await lease.renew(load)) === 'object')
+  await redis.set(keys.lease('im-0'), '{"brokerId":"im-0"}')
+  await lease.acquire()
+  assert.equal(await lease.renew(load), 'renewed')
+})

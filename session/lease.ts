@@ -52,9 +52,9 @@ export class BrokerLease {
     let patience = this.#leaseMs + this.#marginMs
     for (;;) {
       const args = [this.#value('starting', 0), this.#incarnation.podUid, this.#leaseMs]
-      const [json, remainingMs] = await this.#script('acquire-lease', args)
-      const holder = parseLease(json)
-      if (!holder || remainingMs === undefined) return
+      const [json, remainingMs = 0] = await this.#script('acquire-lease', args)
+      if (json === undefined) return
+      const holder = readLease(json)
       if (performance.now() - started >= patience) throw await this.#inUse(holder)
       // A holder with longer leases than ours.
       patience = Math.max(patience, Math.min(remainingMs, MAX_LEASE_MS) + this.#marginMs)
@@ -66,10 +66,7 @@ export class BrokerLease {
   async renew(load: { state: BrokerState; connections: number }): Promise<RenewResult> {
     const args = [this.#value(load.state, load.connections), this.#incarnation.bootId, this.#leaseMs]
     const reply = await this.#script('renew-lease', args)
-    if (typeof reply === 'string') {
-      const replacedBy = parseLease(reply)
-      if (replacedBy) return { replacedBy }
-    }
+    if (typeof reply === 'string') return { replacedBy: readLease(reply) }
     if (reply === 0) {
       // Anew, also when the entry is there: while we slept a cleanup may have left its mark in it.
       await this.register()
@@ -101,6 +98,13 @@ export class BrokerLease {
   #script<Name extends 'acquire-lease' | 'renew-lease' | 'release-lease'>(name: Name, args: ScriptArgument[]) {
     return guard(sendScript(this.#redis, name, [this.#keys.lease(this.#incarnation.brokerId)], args))
   }
+}
+
+/** A lease that a script has found to be somebody's. */
+function readLease(json: string): Lease {
+  const lease = parseLease(json)
+  if (!lease) throw new SessionError('redis_failed', 'a script returned an unreadable lease')
+  return lease
 }
 
 /** No wait for a lease is longer, whatever its holder has set. */

@@ -19,6 +19,14 @@ local function decode(json)
   return nil
 end
 
+-- The lease that a JSON text holds, or nil when it does not say whose it is.
+local function decodeLease(json)
+  local lease = decode(json)
+  if not lease or type(lease.brokerId) ~= 'string' then return nil end
+  if type(lease.podUid) ~= 'string' or type(lease.bootId) ~= 'string' then return nil end
+  return lease
+end
+
 -- A digest of a hash, whatever the order of its fields, and its content. Lengths keep two contents apart.
 local function fingerprint(key)
   local flat = redis.call('HGETALL', key)
