@@ -39,8 +39,10 @@ export class Departures implements AsyncDisposable {
 
   async #mark(session: UserSession): Promise<void> {
     const mine = await this.#directory.setOffline(session)
-    this.#unmarked.delete(session)
     if (mine) this.#offline.set(session, performance.now() + this.#retentionMs)
+    // Replaced, displaced or lost: nothing is left to remove but its index entry.
+    else await this.#directory.remove(session)
+    this.#unmarked.delete(session)
   }
 
   #work(): void {

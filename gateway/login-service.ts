@@ -106,10 +106,7 @@ export class LoginService {
 
   /** The session lost its place to a newer login, here or at another broker. */
   evict(connectionId: string, code: 'replaced' | 'displaced', clientType: number): void {
-    const session = this.#context.table.get(connectionId)
-    if (session === undefined) return
-    session.stored = undefined
-    session.connection.close(code, { clientType })
+    this.#context.table.get(connectionId)?.connection.close(code, { clientType })
   }
 
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {

@@ -44,7 +44,11 @@ export interface Services {
 export function createServices(links: Links, stack: AsyncDisposableStack): Services {
   const { settings, incarnation, redis, keys, bus, table, metrics, logger, holdsLease } = links
   const { brokerId, maxFrameBytes, slowConsumerTimeoutMs } = settings
-  const directory = new Directory(redis, keys, settings.devicePolicy)
+  const directory = new Directory(redis, keys, settings.devicePolicy, {
+    offlineRetentionMs: settings.offlineRetentionMs,
+    cursorRetentionMs: settings.cursorRetentionMs,
+    onGarbage: (err) => logger.warn({ err }, 'a stored session cannot be read; skipped'),
+  })
   const inbox = new Inbox(redis, keys, {
     maxLength: settings.inboxMaxLength,
     retentionMs: settings.inboxRetentionMs,
