@@ -2,6 +2,7 @@
 export class RateLimit {
   readonly #perMs: number
   readonly #burst: number
+  /** Less than 0 while too much has been taken. */
   #tokens: number
   #at = performance.now()
 
@@ -11,15 +12,11 @@ export class RateLimit {
     this.#tokens = this.#burst
   }
 
-  /** Takes a token. Returns 0, or when there is none the milliseconds until there will be one. */
+  /** Takes a token, in advance if there is none. Returns the milliseconds to wait before the next; 0 when there is no need. */
   take(): number {
-    if (this.#tokens < 1) {
-      const now = performance.now()
-      this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs)
-      this.#at = now
-      if (this.#tokens < 1) return Math.ceil((1 - this.#tokens) / this.#perMs)
-    }
-    this.#tokens -= 1
-    return 0
+    const now = performance.now()
+    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs) - 1
+    this.#at = now
+    return this.#tokens >= 0 ? 0 : Math.ceil(-this.#tokens / this.#perMs)
   }
 }
