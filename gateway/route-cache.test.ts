@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { mock, test } from 'node:test'
+import { RouteCache } from './route-cache.ts'
+
+const alice = { appId: 1, userId: 'alice' }
+
+/** A cache whose routes live for a second, and a clock that goes on when it is told to. */
+function createCache(): { cache: RouteCache; goOn: (ms: number) => void } & Disposable {
+  let now = 1_000
+  const clock = mock.method(performance, 'now', () => now)
+  return { cache: new RouteCache(1_000), goOn: (ms) => (now += ms), [Symbol.dispose]: () => clock.mock.restore() }
+}
+
+test('a route is believed until its life is over, counted from when it was set last', () => {
+  using setup = createCache()
+  const { cache, goOn } = setup
+  assert.equal(cache.get(alice), undefined)
+  cache.set(alice, ['im-0'])
+  goOn(999)
+  assert.deepEqual(cache.get(alice), ['im-0'])
+  cache.set(alice, ['im-1', 'im-2'])
+  goOn(999)
+  assert.deepEqual(cache.get(alice), ['im-1', 'im-2'])
+  goOn(1)
+  assert.equal(cache.get(alice), undefined)
+})
+
+test('a route that proved wrong is forgotten', () => {
+  using setup = createCache()
+  setup.cache.set(alice, ['im-0'])
+  setup.cache.delete(alice)
+  assert.equal(setup.cache.get(alice), undefined)
+})
+
+test('that a user is nowhere is a route as well', () => {
+  using setup = createCache()
+  setup.cache.set(alice, [])
+  assert.deepEqual(setup.cache.get(alice), [])
+})
+
+test('users of two apps, and ids with colons, are not mixed up', () => {
+  using setup = createCache()
+  setup.cache.set({ appId: 1, userId: '2:bob' }, ['im-0'])
+  assert.equal(setup.cache.get({ appId: 1, userId: '2' }), undefined)
+  assert.equal(setup.cache.get({ appId: 2, userId: 'bob' }), undefined)
+  assert.equal(setup.cache.get({ appId: 12, userId: 'bob' }), undefined)
+})
+
+test('past the maximum the oldest route gives way', () => {
+  const cache = new RouteCache(600_000)
+  for (let index = 0; index <= 100_000; index++) cache.set({ appId: 1, userId: `${index}` }, ['im-0'])
+  assert.equal(cache.get({ appId: 1, userId: '0' }), undefined)
+  assert.deepEqual(cache.get({ appId: 1, userId: '1' }), ['im-0'])
+  assert.deepEqual(cache.get({ appId: 1, userId: '100000' }), ['im-0'])
+})
