@@ -4,7 +4,7 @@ import type { Cursor } from './message.ts'
 export class Acks {
   readonly #delayMs: number
   readonly #every: number
-  readonly #send: (position: Cursor) => boolean
+  readonly #send: (position: Cursor) => void
   readonly #position: () => Cursor | undefined
   #sent: Cursor | undefined
   #moves = 0
@@ -13,10 +13,10 @@ export class Acks {
   /**
    * @param delayMs the longest wait before what was handled is acknowledged
    * @param every as many messages handled are acknowledged at once
-   * @param position how far the stream is handled
-   * @param send sends an acknowledgement; returns false when there is no connection
+   * @param position what can be acknowledged now; undefined when there is no connection that it would be right on
+   * @param send sends an acknowledgement
    */
-  constructor(delayMs: number, every: number, position: () => Cursor | undefined, send: (position: Cursor) => boolean) {
+  constructor(delayMs: number, every: number, position: () => Cursor | undefined, send: (position: Cursor) => void) {
     this.#delayMs = delayMs
     this.#every = every
     this.#position = position
@@ -44,7 +44,8 @@ export class Acks {
     const position = this.#position()
     if (position === undefined || position.seq === 0) return
     if (position.epoch === this.#sent?.epoch && position.seq <= this.#sent.seq) return
-    if (this.#send(position)) this.#sent = position
+    this.#sent = position
+    this.#send(position)
   }
 
   stop(): void {

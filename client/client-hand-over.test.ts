@@ -36,6 +36,28 @@ test('told to go away, it opens the new connection first, at the next url, and g
   assert.deepEqual(disconnects, [])
 })
 
+test('what the old connection brought is acknowledged over the new one once that has brought it too', async () => {
+  await using one = await ScriptedGateway.start()
+  await using two = await ScriptedGateway.start()
+  await using client = connect(buildOptions([one.url, two.url], { ackDelayMs: 1 }))
+  const collector = new Collector(client)
+  const old = await one.admit({ seq: 1, head: 1 })
+  old.message(2)
+  await collector.until(1)
+  old.send(goAway(0))
+  const next = await two.connection()
+  const { requestId, seq } = await next.next('login')
+  assert.equal(seq, 2)
+  old.message(3)
+  await collector.until(2)
+  next.send({ ...buildGrant(requestId), seq: 2 })
+  await roundTrip(client, next)
+  assert.equal((await next.next('ack')).seq, 2)
+  assert.deepEqual(next.waiting, [])
+  next.message(3)
+  assert.equal((await next.next('ack')).seq, 3)
+})
+
 test('being replaced on the old connection by its own new login is not an end', async () => {
   await using one = await ScriptedGateway.start()
   await using two = await ScriptedGateway.start()

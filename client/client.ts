@@ -66,12 +66,15 @@ export class Client implements AsyncDisposable {
     this.#acks = new Acks(
       ackDelayMs,
       ackEvery,
-      () => (ack === 'none' ? undefined : this.cursor),
-      (position) => this.#sendAck(position),
+      () => (ack === 'none' ? undefined : this.#ackable()),
+      (position) => this.#link.current?.post({ type: 'ack', stream: INBOX, ...position }),
     )
-    this.#inbox = new Inbox(cursor, this.#delivery, (source) => {
-      if (source === this.#link.current)
-        this.#link.distrust(buildLocalEnding('protocol_violation', 'a message is missing'))
+    this.#inbox = new Inbox(cursor, this.#delivery, {
+      broken: (source) => {
+        const ending = buildLocalEnding('protocol_violation', 'a message is missing')
+        if (source === this.#link.current) this.#link.distrust(ending)
+      },
+      repeated: () => this.#acks.moved(),
     })
     this.#outbox = new Outbox(this.#options, () => this.#link.lastFailure)
     this.#link = this.#buildLink(openTransports)
@@ -271,9 +274,9 @@ export class Client implements AsyncDisposable {
     return Promise.all(pending.map((result: Promise<unknown>) => result.catch(failed))).then(() => handled)
   }
 
-  #sendAck(position: Cursor): boolean {
-    this.#link.current?.post({ type: 'ack', stream: INBOX, ...position })
-    return this.#link.current !== undefined
+  #ackable(): Cursor | undefined {
+    const { current } = this.#link
+    return current && this.cursor && this.#inbox.limitTo(current, this.cursor)
   }
 
   async #renew(token: string): Promise<number> {

@@ -98,7 +98,7 @@ export class Connection {
       opened: () => this.#sendLogin(),
       data: (bytes, whole) => this.#receive(bytes, whole),
       closed: (end) => {
-        this.#end(buildTransportEnding(end, this.#loginSent))
+        this.#end(buildTransportEnding(url, end, this.#loginSent))
         clearTimeout(this.#lingerTimer)
         this.#gone.resolve()
       },
@@ -298,14 +298,23 @@ export class Connection {
 
 const replyTypes: Replies = { renew: 'renewed', send: 'accepted', presence: 'presenceState' }
 
-function buildTransportEnding(end: { number?: number; reason?: string; cause?: unknown }, opened: boolean): Ending {
-  const { number, reason, cause } = end
+function buildTransportEnding(
+  url: URL,
+  { number, reason = '', cause }: { number?: number; reason?: string; cause?: unknown },
+  opened: boolean,
+): Ending {
   // Other numbers only say that the connection is gone, unless what was sent is why.
   if (number !== undefined && (number >= FIRST_APPLICATION_CODE || adviceOf(number) === 'do-not-reconnect')) {
-    return buildGatewayEnding(number, reason === codeName(number) ? '' : (reason ?? ''))
+    return buildGatewayEnding(number, reason === codeName(number) ? '' : reason)
   }
-  const detail = cause === undefined ? (reason ?? '') : describeCause(cause)
+  const why = cause === undefined ? reason : describeCause(cause)
+  const detail = `${describeUrl(url)}${why && ` (${why})`}`
   return buildLocalEnding(opened ? 'connection_lost' : 'connect_failed', detail, cause)
+}
+
+/** Without its query, which may hold what is nobody's business. */
+export function describeUrl({ protocol, host }: URL): string {
+  return `${protocol}//${host}`
 }
 
 /** The innermost reason: what Node and browsers wrap around it says less. */

@@ -1,6 +1,6 @@
 import type { FrameOf } from '../protocol/frames.ts'
 import { Backoff } from './backoff.ts'
-import { Connection, type ConnectionEvents } from './connection.ts'
+import { Connection, describeUrl, type ConnectionEvents } from './connection.ts'
 import { buildLocalEnding, ClientError, type Ending } from './errors.ts'
 import { sleep } from './timing.ts'
 import type { Tokens } from './tokens.ts'
@@ -141,7 +141,7 @@ export class Connector {
     const login = this.#events.buildLogin(token)
     const connection = new Connection(url, this.#openTransport, login, heartbeatTimeoutMs, this.#connectionEvents)
     this.#attempt = connection
-    const detail = `${url.protocol}//${url.host}, ${connectTimeoutMs} ms`
+    const detail = `${describeUrl(url)}, ${connectTimeoutMs} ms`
     const timer = setTimeout(() => connection.abandon(buildLocalEnding('connect_timeout', detail)), connectTimeoutMs)
     const onAbort = () => connection.abandon(buildLocalEnding('closed'))
     signal.addEventListener('abort', onAbort)

@@ -18,7 +18,10 @@ function setUp(cursor?: Cursor) {
   }
   const delivery = new Delivery(false, limits, events)
   delivery.consume((message) => void seen.push(`${message.epoch}/${message.seq}`))
-  const inbox = new Inbox(cursor, delivery, (source) => broken.push(source))
+  const inbox = new Inbox(cursor, delivery, {
+    broken: (source) => void broken.push(source),
+    repeated() {},
+  })
   const attach = (epoch: string, seq: number, resumedEpoch = inbox.cursor?.epoch ?? ''): Source => {
     const source = { resumedEpoch, session: { epoch, seq } }
     inbox.attach(source)
@@ -41,6 +44,19 @@ test('what two connections of a hand-over bring becomes one sequence without rep
   inbox.message(old, buildMessage(7))
   assert.deepEqual(seen, ['e/5', 'e/6', 'e/7'])
   assert.deepEqual(inbox.cursor, { epoch: 'e', seq: 7 })
+})
+
+test('only what a connection brought itself can be acknowledged over it', () => {
+  const { inbox, attach } = setUp()
+  const old = attach('e', 4)
+  inbox.message(old, buildMessage(5))
+  inbox.message(old, buildMessage(6))
+  const next = attach('e', 5)
+  assert.deepEqual(inbox.limitTo(next, { epoch: 'e', seq: 6 }), { epoch: 'e', seq: 5 })
+  inbox.message(next, buildMessage(6))
+  assert.deepEqual(inbox.limitTo(next, { epoch: 'e', seq: 6 }), { epoch: 'e', seq: 6 })
+  assert.deepEqual(inbox.limitTo(next, { epoch: 'e', seq: 3 }), { epoch: 'e', seq: 3 })
+  assert.equal(inbox.limitTo(next, { epoch: 'other', seq: 3 }), undefined)
 })
 
 test('a message that cannot follow is not handed out, nor anything after it on that connection', () => {

@@ -11,23 +11,29 @@ export interface Source {
   readonly session: Pick<FrameOf<'loggedIn'>, 'epoch' | 'seq'>
 }
 
+export interface InboxEvents {
+  /** A connection brings something that cannot follow. */
+  broken(source: Source): void
+  /** A connection brought what another one had brought before. */
+  repeated(): void
+}
+
 /**
  * Makes one gapless sequence without repeats out of what several connections bring, one after the other or, during a
  * hand-over, at once.
  */
 export class Inbox {
   readonly #delivery: Delivery
-  readonly #broken: (source: Source) => void
+  readonly #events: InboxEvents
   #cursor: Cursor | undefined
-  /** The epoch in which a connection counts; empty while it owes a `gap` for an epoch that it was not resumed in. */
-  readonly #epochs = new WeakMap<Source, string>()
+  /** What a connection has brought; its epoch is empty while it owes a `gap` for one that it was not resumed in. */
+  readonly #brought = new WeakMap<Source, Cursor>()
   /** Connections that missed a message here, so that nothing that they bring fits any more. */
   readonly #stalled = new WeakSet<Source>()
 
-  /** `broken` is called when a connection brings something that cannot follow. */
-  constructor(cursor: Cursor | undefined, delivery: Delivery, broken: (source: Source) => void) {
+  constructor(cursor: Cursor | undefined, delivery: Delivery, events: InboxEvents) {
     this.#delivery = delivery
-    this.#broken = broken
+    this.#events = events
     this.#cursor = cursor
     if (cursor) delivery.begin(cursor)
   }
@@ -42,10 +48,20 @@ export class Inbox {
     return this.#stalled.has(source)
   }
 
+  /**
+   * What of a position can be acknowledged over the connection: a gateway takes no acknowledgement of what it has not brought
+   * itself, though another one has. Undefined when the position is of another epoch.
+   */
+  limitTo(source: Source, { epoch, seq }: Cursor): Cursor | undefined {
+    const brought = this.#brought.get(source)
+    return brought?.epoch === epoch ? { epoch, seq: Math.min(seq, brought.seq) } : undefined
+  }
+
   /** A connection was logged in. */
   attach(source: Source): void {
     const { epoch, seq } = source.session
-    this.#epochs.set(source, source.resumedEpoch === '' || source.resumedEpoch === epoch ? epoch : '')
+    const resumed = source.resumedEpoch === '' || source.resumedEpoch === epoch
+    this.#brought.set(source, { epoch: resumed ? epoch : '', seq })
     if (this.#cursor) return
     this.#cursor = { epoch, seq }
     this.#delivery.begin(this.#cursor)
@@ -60,12 +76,13 @@ export class Inbox {
     }
     const cursor = this.#cursor
     if (frame.stream !== INBOX || cursor === undefined || this.#stalled.has(source)) return
-    const epoch = this.#epochs.get(source) ?? ''
+    const { epoch = '' } = this.#brought.get(source) ?? {}
     if (epoch !== cursor.epoch) {
       if (epoch === '') this.#break(source)
       return
     }
-    if (frame.seq <= cursor.seq) return
+    this.#brought.set(source, { epoch, seq: frame.seq })
+    if (frame.seq <= cursor.seq) return this.#events.repeated()
     if (frame.seq > cursor.seq + 1) return this.#break(source)
     if (this.#delivery.offer(build(cursor.epoch))) this.#cursor = { epoch, seq: frame.seq }
     else this.#stalled.add(source)
@@ -77,19 +94,20 @@ export class Inbox {
     const known = frame.epoch === cursor.epoch
     // The other connection of a hand-over told it already.
     const repeated =
-      known && (frame.reason === 'trimmed' ? frame.toSeq <= cursor.seq : this.#epochs.get(source) !== frame.epoch)
+      known &&
+      (frame.reason === 'trimmed' ? frame.toSeq <= cursor.seq : this.#brought.get(source)?.epoch !== frame.epoch)
     const { stream, epoch, toSeq, reason } = frame
     const fromSeq = known && reason === 'trimmed' ? Math.max(frame.fromSeq, cursor.seq + 1) : frame.fromSeq
     if (!repeated && !this.#delivery.offer({ stream, epoch, fromSeq, toSeq, reason })) {
       this.#stalled.add(source)
       return
     }
-    this.#epochs.set(source, epoch)
+    this.#brought.set(source, { epoch, seq: toSeq })
     if (!repeated) this.#cursor = { epoch, seq: toSeq }
   }
 
   #break(source: Source): void {
     this.#stalled.add(source)
-    this.#broken(source)
+    this.#events.broken(source)
   }
 }
