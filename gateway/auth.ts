@@ -18,7 +18,7 @@ export interface Principal {
  */
 export type Authenticate = (token: string) => Promise<Principal>
 
-/** Tolerated difference between this clock and the issuer's, in seconds. */
+/** Tolerated difference between this clock and the issuer's, in seconds, for a token that is not valid yet. */
 const CLOCK_TOLERANCE = 5
 /** How long a fetched key set is used, and how long an unknown key id waits before the set is fetched again. */
 const JWKS_CACHE_MS = 600_000
@@ -56,13 +56,16 @@ function createIdentify(settings: GatewaySettings): Authenticate {
     } catch (error) {
       throw toProtocolError(error)
     }
+    const expiresAt = claims.exp === undefined ? 0 : claims.exp * 1000
+    // Without tolerance: the connection would end at once.
+    if (expiresAt !== 0 && expiresAt <= Date.now()) throw new ProtocolError('token_expired')
     const appId = claims[settings.authAppClaim]
     const userId = claims[settings.authUserClaim]
     return {
       // Some issuers write every claim as a string.
       appId: typeof appId === 'string' && /^\d{1,10}$/.test(appId) ? Number(appId) : (appId as number),
       userId: typeof userId === 'string' ? userId : '',
-      expiresAt: claims.exp === undefined ? 0 : claims.exp * 1000,
+      expiresAt,
     }
   }
 }
