@@ -1,0 +1,44 @@
+import { walkFields, type Schema } from './crd-schema.ts'
+
+/** Parts of a Pod, of which the CRD repeats the schema: their inside is documented by Kubernetes. */
+const OPAQUE = /\.(affinity|tolerations|topologySpreadConstraints)(\[\])?\./
+
+/** The reference of all fields below `part` (`spec` or `status`), as a Markdown table. */
+export function buildFieldTable(schema: Schema, part: string): string {
+  const rows = [...walkFields(schema)].flatMap(([path, field, required]) => {
+    // What a list or map holds is named in its own row.
+    const isContent = /(\[\]|\.\*)$/.test(path)
+    if (!path.startsWith(`${part}.`) || isContent || OPAQUE.test(path)) return []
+    const about = [field.description ?? '', ...describeRange(field)].join(' ').replaceAll('|', '\\|')
+    return `| \`${path.slice(part.length + 1)}\` | ${describeType(field)} | ${describeDefault(field, required)} | ${escape(about)} |`
+  })
+  return ['| Field | Type | Default | Meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')
+}
+
+function describeType(field: Schema): string {
+  if (field['x-kubernetes-int-or-string'] === true) return 'integer or string'
+  if (field.type === 'array') return `list of ${describeType(field.items ?? {})}`
+  if (field.additionalProperties !== undefined) return `map of ${describeType(field.additionalProperties)}`
+  if (field.enum !== undefined) return field.enum.map((value) => `\`${value}\``).join(', ')
+  return field.type ?? ''
+}
+
+function describeDefault(field: Schema, required: boolean): string {
+  if (required) return 'required'
+  if (field.default === undefined || isEmptyObject(field.default)) return ''
+  return `\`${JSON.stringify(field.default)}\``
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
+}
+
+function describeRange({ minimum, maximum }: Schema): string[] {
+  if (minimum !== undefined && maximum !== undefined) return [`From ${minimum} to ${maximum}.`]
+  return minimum === undefined ? [] : [`At least ${minimum}.`]
+}
+
+/** Names in angle brackets would be taken for HTML. */
+function escape(text: string): string {
+  return text.replaceAll('<', '\\<')
+}
