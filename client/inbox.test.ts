@@ -111,11 +111,12 @@ test('messages of another epoch without the gap that is due do not count', () =>
 })
 
 test('without room a message is not taken over, and a later connection brings it again', () => {
-  const { inbox, delivery, seen, attach } = setUp()
+  const { inbox, delivery, seen, broken, attach } = setUp()
   delivery.consume(undefined)
   const source = attach('e', 0)
   for (let seq = 1; seq <= 10; seq++) inbox.message(source, buildMessage(seq))
   assert.ok(inbox.isStalled(source))
+  assert.deepEqual(broken, [], 'it is not the gateway that left something out')
   assert.equal(inbox.cursor?.seq, 4)
   delivery.consume((message) => void seen.push(`${message.epoch}/${message.seq}`))
   inbox.message(source, buildMessage(11))

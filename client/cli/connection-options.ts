@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { Option, type Command } from 'commander'
@@ -59,6 +60,8 @@ function trust(file: string): void {
     throw new CommandError('ca_unreadable', `${file} cannot be read; give a file with certificates in PEM`, { cause })
   }
   try {
+    // Throws where Node would take anything as a certificate, and then trust nothing by it.
+    void new X509Certificate(pem)
     setDefaultCACertificates([...getCACertificates('default'), pem])
   } catch (cause) {
     throw new CommandError('ca_invalid', `${file} holds no certificate in PEM`, { cause })

@@ -14,7 +14,8 @@ export class CommandError extends Error {
 /** What to do about a code, where that is more than its message says. */
 const advice: Readonly<Record<string, string>> = {
   connect_failed:
-    'is a gateway running there, and is the port that of the scheme? ws:// and tcp:// have different ones',
+    'is a gateway running there, is the port that of the scheme (ws:// and tcp:// have different ones), and with TLS, is its ' +
+    'certificate trusted (--ca)?',
   connect_timeout: 'something listens there and does not answer as a gateway does; check host, port and scheme',
   protocol_violation: 'something else than a gateway answers there, or TLS is missing (wss://, tls://) or too much',
   token_invalid:
