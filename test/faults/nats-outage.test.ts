@@ -89,7 +89,7 @@ describe('NATS is away', () => {
     const accepted = await sendDuringOutage(cluster, people, async () => {
       process.kill(cluster.nats.pid, 'SIGSTOP')
       // Until the gateways have given the connection up: what was written into it is lost.
-      for (const { waitForLog } of cluster.gateways) await waitForLog(({ msg }) => msg === 'NATS is away', PATIENCE_MS)
+      for (const gateway of cluster.gateways) await gateway.waitForLog(({ msg }) => msg === 'NATS is away', PATIENCE_MS)
     })
     for (const [at, { to }] of people.pairs.entries()) assert.ok(to.received.length < (accepted[at]?.length ?? 0))
     process.kill(cluster.nats.pid, 'SIGCONT')

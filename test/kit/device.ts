@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, type Client, type ClientTypeName, type Gap, type Message, type Sent } from '../../client/index.ts'
-import type { Closed, Connected, Disconnected } from '../../client/index.ts'
+import {
+  connect,
+  type Client,
+  type ClientTypeName,
+  type Closed,
+  type Connected,
+  type Disconnected,
+  type Gap,
+  type Message,
+  type Sent,
+} from '../../client/index.ts'
 import type { Address } from './raw-client.ts'
 import { until } from './wait.ts'
 
@@ -61,8 +70,8 @@ export class Device implements AsyncDisposable {
     return this.connections.at(-1)?.brokerId
   }
 
-  get connectionId(): string | undefined {
-    return this.connections.at(-1)?.connectionId
+  get connectionId(): string {
+    return this.connections.at(-1)?.connectionId ?? ''
   }
 
   get texts(): string[] {

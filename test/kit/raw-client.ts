@@ -1,6 +1,6 @@
 import { connect as connectTcp } from 'node:net'
 import { once } from 'node:events'
-import WebSocket from 'ws'
+import { WebSocket } from 'ws'
 import { createLineLog } from '../../dev/line-log.ts'
 import { encodeBinary } from '../../protocol/binary.ts'
 import { codeName } from '../../protocol/codes.ts'
@@ -46,21 +46,6 @@ export class RawClient implements AsyncDisposable {
   #lastRequestId = 0
   #code: string = NEVER_CLOSED
 
-  private constructor() {
-    this.#log
-      .waitFor(
-        (frame) => frame.type === 'close',
-        2 ** 31 - 1,
-        (what) => new Error(what),
-      )
-      .then(
-        (frame) => {
-          if (frame.type === 'close') this.#code = codeName(frame.code) ?? String(frame.code)
-        },
-        () => undefined,
-      )
-  }
-
   /** Connects to a gateway. */
   static async open(address: Address, wire: Wire = 'tcp'): Promise<RawClient> {
     const client = new RawClient()
@@ -82,6 +67,11 @@ export class RawClient implements AsyncDisposable {
 
   framesOf<Type extends FrameType>(type: Type): FrameOf<Type>[] {
     return this.frames.filter((frame): frame is FrameOf<Type> => frame.type === type)
+  }
+
+  /** Empty before the login. */
+  get connectionId(): string {
+    return this.framesOf('loggedIn')[0]?.connectionId ?? ''
   }
 
   /** Payloads of the messages that came, as text, in order. */
@@ -177,6 +167,11 @@ export class RawClient implements AsyncDisposable {
     return this.frames.map(({ type }) => type).join(' ') || 'nothing'
   }
 
+  #take(frame: Frame): void {
+    if (frame.type === 'close') this.#code = codeName(frame.code) ?? String(frame.code)
+    this.#log.add(frame)
+  }
+
   #over(): void {
     if (this.#code === NEVER_CLOSED) this.#code = 'lost'
     this.#log.end(() => new Error(`the connection ended with ${this.#code}; there came ${this.#describe()}`))
@@ -190,7 +185,7 @@ export class RawClient implements AsyncDisposable {
     const decoder = new FrameDecoder(MAX_FRAME_BYTES)
     socket.on('data', (bytes: Buffer) => {
       decoder.push(bytes)
-      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) this.#log.add(frame)
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) this.#take(frame)
     })
     socket.on('error', () => undefined)
     socket.on('close', () => this.#over())
@@ -204,9 +199,9 @@ export class RawClient implements AsyncDisposable {
     const socket = new WebSocket(wsUrl, subprotocols[wire], { perMessageDeflate: false })
     const decoder = new FrameDecoder(MAX_FRAME_BYTES)
     socket.on('message', (data: Buffer, isBinary: boolean) => {
-      if (!isBinary) return this.#log.add(decodeJson(data.toString()))
+      if (!isBinary) return this.#take(decodeJson(data.toString()))
       decoder.push(data)
-      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) this.#log.add(frame)
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) this.#take(frame)
     })
     await once(socket, 'open')
     socket.on('error', () => undefined)

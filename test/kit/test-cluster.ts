@@ -74,8 +74,9 @@ export class TestCluster implements AsyncDisposable {
     return gateway
   }
 
+  /** The process that was started last under each name, in the order of the names. */
   get gateways(): GatewayProcess[] {
-    return [...this.#named.values()]
+    return [...this.#named.values()].toSorted((a, b) => a.brokerId.localeCompare(b.brokerId))
   }
 
   async #killAll(): Promise<void> {

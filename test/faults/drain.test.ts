@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { assertDelivered, assertSenderOrder, Device, startTraffic } from '../kit/device.ts'
+import { RawClient } from '../kit/raw-client.ts'
+import { bootIdOf, readiness, TestCluster } from '../kit/test-cluster.ts'
+import { until } from '../kit/wait.ts'
+
+const ORDERLY = { code: 0, signal: null }
+
+describe('SIGTERM drains a gateway', () => {
+  it('while messages flow: every device moves with the new connection first, and nothing is lost', async (t) => {
+    const env = { IM_DRAIN_RATE: '40', IM_DRAIN_JITTER_MS: '300', IM_DRAIN_DEADLINE_MS: '20000' }
+    await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1', 'gw-2'], env })
+    await using stack = new AsyncDisposableStack()
+    const [leaving, ...others] = cluster.gateways
+    assert.ok(leaving && others.length === 2)
+    const boot = await bootIdOf(leaving)
+    const moving: Device[] = []
+    for (let number = 0; number < 8; number++) {
+      const transport = number % 2 === 0 ? 'tcp' : 'ws'
+      const addresses = [leaving, ...(number % 4 < 2 ? others : others.toReversed())]
+      moving.push(stack.use(await Device.open(addresses, { user: 'alice', imei: `d${number}`, transport })))
+    }
+    const staying = stack.use(await Device.open(others, { user: 'alice', imei: 'stays' }))
+    const bob = stack.use(await Device.open([leaving, ...others], { user: 'bob', transport: 'tcp' }))
+    const dave = stack.use(await Device.open(others, { user: 'dave' }))
+
+    const traffic = [bob, dave].map((sender) => startTraffic(sender, 'alice', 5))
+    await until('traffic flows', () => moving.every(({ received }) => received.length > 20))
+    leaving.kill('SIGTERM')
+    const drainedAt = performance.now()
+    assert.deepEqual(await leaving.exited, ORDERLY)
+    t.diagnostic(`drained in ${Math.round(performance.now() - drainedAt)} ms`)
+    const accepted = (await Promise.all(traffic.map((each) => each.stop()))).flat()
+
+    for (const device of [...moving, bob]) {
+      assert.deepEqual(
+        device.connections.map(({ brokerId, handOver }) => `${brokerId === 'gw-0'} ${handOver}`),
+        ['true false', 'false true'],
+        `${device.name} moved once, by opening the new connection first`,
+      )
+      assert.deepEqual(device.disconnections, [])
+    }
+    for (const device of [...moving, staying]) {
+      await device.has(accepted)
+      assertDelivered(device, accepted)
+      assert.equal(device.received.length, accepted.length)
+      assertSenderOrder(device.texts)
+    }
+    assert.deepEqual(await cluster.store.traces(boot), [])
+    assert.equal(await cluster.store.lease('gw-0'), undefined)
+    const online = (await cluster.store.sessions()).filter(({ connectState }) => connectState === 1)
+    assert.equal(online.length, moving.length + 3)
+    const closed = leaving.logs().find(({ msg }) => String(msg).includes('deadline has passed'))
+    assert.equal(closed, undefined, 'nobody had to be thrown out')
+  })
+
+  it('asks no faster than its rate, and closes at the deadline who does not go', async () => {
+    const env = { IM_DRAIN_RATE: '20', IM_DRAIN_DEADLINE_MS: '1500' }
+    await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1'], env })
+    const leaving = cluster.gateway('gw-0')
+    const boot = await bootIdOf(leaving)
+    await using stack = new AsyncDisposableStack()
+    const clients: RawClient[] = []
+    for (let number = 0; number < 10; number++) {
+      clients.push(stack.use(await RawClient.login(leaving, { user: 'alice', imei: `d${number}` })))
+    }
+    const guest = stack.use(await RawClient.open(leaving, 'json'))
+    leaving.kill('SIGTERM')
+    const begunAt = performance.now()
+    assert.equal(await guest.ended, 'going_away')
+    assert.deepEqual(await readiness(leaving), { status: 503, body: 'draining' })
+    await assert.rejects(RawClient.open(leaving), { code: 'ECONNREFUSED' })
+
+    const asked = await Promise.all(clients.map((client) => client.waitFor('goAway')))
+    for (const { delayMs, deadlineMs } of asked) assert.ok(delayMs <= deadlineMs && deadlineMs <= 1500)
+    // What is left until the deadline says when each was asked, by the gateway's own clock.
+    const times = asked.map(({ deadlineMs }) => 1500 - deadlineMs).toSorted((a, b) => a - b)
+    for (const [index, time] of times.entries()) {
+      // A tick's allowance (one client in 50 ms) may come early.
+      assert.ok(time >= (index - 1) * 50 - 5, `client ${index} was asked after ${time} ms: faster than 20 a second`)
+    }
+    // Until the deadline a session goes on as ever.
+    await using bob = await RawClient.login(cluster.gateway('gw-1'), { user: 'bob' })
+    await bob.send('alice', 'while draining')
+    await Promise.all(clients.map((client) => client.waitFor('message')))
+
+    for (const client of clients) assert.equal(await client.ended, 'going_away')
+    assert.ok(performance.now() - begunAt >= 1500, 'not before the deadline')
+    assert.deepEqual(await leaving.exited, ORDERLY)
+    assert.deepEqual(await cluster.store.traces(boot), [])
+    assert.deepEqual(await bob.online('alice'), [])
+  })
+
+  for (const away of ['redis', 'nats'] as const) {
+    it(`also while ${away} is away`, async () => {
+      await using cluster = await TestCluster.start({ gateways: ['gw-0'], env: { IM_DRAIN_DEADLINE_MS: '1000' } })
+      const leaving = cluster.gateway('gw-0')
+      await using alice = await RawClient.login(leaving, { user: 'alice' })
+      await using gone = await RawClient.login(leaving, { user: 'bob' })
+      await cluster[away].stop()
+      await until('it is noticed', async () => (await readiness(leaving)).status === 503)
+      gone.destroy()
+      leaving.kill('SIGTERM')
+      assert.equal(await alice.ended, 'going_away')
+      assert.deepEqual(await leaving.exited, ORDERLY)
+      assert.ok(!leaving.logs().some(({ level }) => Number(level) >= 50), 'without an error')
+    })
+  }
+})
