@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { onInterrupt } from './interrupt.ts'
 import { provideServers } from './server-binary.ts'
 
-const FILE_DEADLINE_MS = 180_000
+const TEST_DEADLINE_MS = 120_000
 const TOTAL_DEADLINE_MS = 8 * 60_000
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { name: { type: 'string' } } })
@@ -48,7 +48,8 @@ const events = run({
   files,
   // Tests mostly wait for processes and sockets; more at once would only slow each other down.
   concurrency: Math.max(2, availableParallelism() - 1),
-  timeout: FILE_DEADLINE_MS,
+  timeout: TEST_DEADLINE_MS,
+  execArgv: ['--import', new URL('file-deadline.ts', import.meta.url).href],
   signal: stop.signal,
   ...(values.name !== undefined && { testNamePatterns: [values.name] }),
 })
