@@ -11,6 +11,18 @@ function findFields(isWrong: (field: Schema, path: string) => boolean): string[]
   return fields.filter(([path, field]) => isWrong(field, path)).map(([path]) => path)
 }
 
+function isOpen(field: Schema): boolean {
+  if (field.type === 'string') {
+    return field.maxLength === undefined && field.enum === undefined && field.format !== 'date-time'
+  }
+  if (field.type === 'array') return field.maxItems === undefined
+  return field.additionalProperties !== undefined && field.maxProperties === undefined
+}
+
+function isScalar(value: unknown): boolean {
+  return value !== undefined && value !== '' && typeof value !== 'object'
+}
+
 test('the kind of the code is the kind of the CRD', () => {
   const { kind, plural } = names
   assert.deepEqual(imClusters, { apiVersion: `${group}/${version}`, kind, plural, namespaced: true })
@@ -23,13 +35,6 @@ test('every field has a description that kubectl explain shows', () => {
 })
 
 test('every text, list and map is bounded, as the cost of CEL rules and the size of objects depend on it', () => {
-  const isOpen = (field: Schema) => {
-    if (field.type === 'string') {
-      return field.maxLength === undefined && field.enum === undefined && field.format !== 'date-time'
-    }
-    if (field.type === 'array') return field.maxItems === undefined
-    return field.additionalProperties !== undefined && field.maxProperties === undefined
-  }
   assert.deepEqual(findFields(isOpen), [])
 })
 
@@ -41,7 +46,6 @@ test('every number has a format that says how large it may become', () => {
 })
 
 test('every default is in the description, because kubectl explain does not show it else', () => {
-  const isScalar = (value: unknown) => value !== undefined && value !== '' && typeof value !== 'object'
   const unnamed = findFields((field) => {
     const about = field.description ?? ''
     const words = about.split(/[\s.,;()]+/)

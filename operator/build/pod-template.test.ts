@@ -12,6 +12,10 @@ function containerOf(template: PodTemplate) {
   return container
 }
 
+function spreadOf(podTemplate: object) {
+  return buildPodTemplate(buildTestCluster({ podTemplate })).spec?.topologySpreadConstraints
+}
+
 describe('the pod template', () => {
   it('depends on nothing but the parts of the spec that are about pods', () => {
     const template = buildPodTemplate(buildTestCluster())
@@ -35,7 +39,7 @@ describe('the pod template', () => {
       { devicePolicy: { preset: 'single' } },
       { listeners: { tls: { secretName: 'tls' } } },
       { drain: { rate: 1 } },
-      { resources: { requests: { cpu: 1 } } },
+      { resources: { requests: { cpu: '1' } } },
     ] as const) {
       assert.notEqual(JSON.stringify(buildPodTemplate(buildTestCluster(change))), former, JSON.stringify(change))
     }
@@ -115,8 +119,6 @@ describe('the pod template', () => {
   })
 
   it('spreads the pods over nodes unless the spec says how, and counts the pods of the cluster', () => {
-    const spreadOf = (podTemplate: object) =>
-      buildPodTemplate(buildTestCluster({ podTemplate })).spec?.topologySpreadConstraints
     const labelSelector = { matchLabels: buildSelector(buildTestCluster()) }
     const mine = { maxSkew: 2, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule' }
     const other = { ...mine, labelSelector: { matchLabels: { team: 'chat' } } }

@@ -1,4 +1,4 @@
-import type { V1Container, V1PodSpec, V1TopologySpreadConstraint } from '@kubernetes/client-node'
+import type { V1Container, V1PodSpec, V1Probe, V1TopologySpreadConstraint } from '@kubernetes/client-node'
 import { buildLabels, buildSelector, containerPorts, GATEWAY_CONTAINER } from '../api/constants.ts'
 import type { ImCluster, ImClusterSpec } from '../api/imcluster.ts'
 import { buildGatewayEnvironment, TLS_DIRECTORY } from './gateway-environment.ts'
@@ -41,7 +41,6 @@ export function buildPodTemplate(cluster: ImCluster): PodTemplate {
 }
 
 function buildContainer(spec: ImClusterSpec): V1Container {
-  const probe = (path: string) => ({ httpGet: { path, port: 'admin' } })
   const container: V1Container = {
     name: GATEWAY_CONTAINER,
     image: spec.image,
@@ -50,10 +49,10 @@ function buildContainer(spec: ImClusterSpec): V1Container {
     // All of them, whatever the Service has: so that a change of the Service restarts nothing.
     ports: Object.entries(containerPorts).map(([name, containerPort]) => ({ name, containerPort, protocol: 'TCP' })),
     // Answered as soon as the process runs; the gateway itself gives up when it cannot reach Redis or NATS.
-    startupProbe: { ...probe('/livez'), periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 60 },
-    readinessProbe: { ...probe('/readyz'), periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 2 },
+    startupProbe: buildProbe('/livez', [1, 1], 60),
+    readinessProbe: buildProbe('/readyz', [2, 2], 2),
     // Patient: a restart costs every client its connection.
-    livenessProbe: { ...probe('/livez'), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
+    livenessProbe: buildProbe('/livez', [10, 5], 6),
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { drop: ['ALL'] },
@@ -67,11 +66,21 @@ function buildContainer(spec: ImClusterSpec): V1Container {
   return container
 }
 
+/** @param seconds between two of them, and for each */
+function buildProbe(
+  path: string,
+  seconds: readonly [period: number, timeout: number],
+  failureThreshold: number,
+): V1Probe {
+  const [periodSeconds, timeoutSeconds] = seconds
+  return { httpGet: { path, port: 'admin' }, periodSeconds, timeoutSeconds, failureThreshold }
+}
+
 function buildSpread(
   cluster: ImCluster,
   wanted: readonly V1TopologySpreadConstraint[] | undefined,
 ): V1TopologySpreadConstraint[] {
   const labelSelector = { matchLabels: buildSelector(cluster) }
-  if (wanted) return wanted.map((constraint) => ({ labelSelector, ...constraint }))
+  if (wanted) return wanted.map((constraint) => Object.assign({ labelSelector }, constraint))
   return [{ maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway', labelSelector }]
 }

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { StatefulSet } from './objects.ts'
 import { buildPodTemplate } from './pod-template.ts'
 import { buildStatefulSet } from './stateful-set.ts'
 import { buildTestCluster } from './test-cluster.ts'
+
+function immutable({ spec }: StatefulSet): unknown[] {
+  return [spec.serviceName, spec.podManagementPolicy, spec.selector]
+}
 
 describe('the StatefulSet', () => {
   it('is named as the cluster, so that its pods are <cluster>-<ordinal>', () => {
@@ -18,11 +23,6 @@ describe('the StatefulSet', () => {
   })
 
   it('keeps what can never change the same for every spec', () => {
-    const immutable = ({ spec }: ReturnType<typeof buildStatefulSet>) => [
-      spec.serviceName,
-      spec.podManagementPolicy,
-      spec.selector,
-    ]
     const expected = [
       'im-headless',
       'Parallel',

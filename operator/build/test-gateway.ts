@@ -40,7 +40,9 @@ export async function readClientTypes(): Promise<readonly string[]> {
 
 /** The environment as the kubelet makes it: what is referred to has a value of at least 32 bytes. */
 export function resolveEnvironment(variables: readonly V1EnvVar[]): Record<string, string> {
-  const resolve = ({ value, valueFrom }: V1EnvVar) =>
-    value ?? `${valueFrom?.fieldRef ? 'field' : 'secret'}-${'x'.repeat(32)}`
   return Object.fromEntries(variables.map((variable) => [variable.name, resolve(variable)]))
+}
+
+function resolve({ value, valueFrom }: V1EnvVar): string {
+  return value ?? `${valueFrom?.fieldRef ? 'field' : 'secret'}-${'x'.repeat(32)}`
 }
