@@ -13,10 +13,11 @@ export type ImportGraph = ReadonlyMap<string, SourceFile>
 /** Top-level folders, and those of which each may import. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
+  process: [],
   session: ['protocol'],
   client: ['protocol'],
-  gateway: ['protocol', 'session'],
-  operator: ['session'],
+  gateway: ['protocol', 'session', 'process'],
+  operator: ['session', 'process'],
   dev: ['protocol', 'session', 'client', 'gateway'],
   // From outside: what the product does is observed through clients, processes and stores.
   test: ['protocol', 'session', 'client', 'dev'],

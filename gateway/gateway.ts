@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { BrokerState, Incarnation, Lease } from '../session/broker.ts'
+import { AdminServer } from '../process/admin-server.ts'
 import { Keys } from '../session/keys.ts'
 import { BrokerLease } from '../session/lease.ts'
 import { closeRedis, type RedisClient } from '../session/redis.ts'
-import { AdminServer } from './admin-server.ts'
 import { Bus } from './bus.ts'
 import { ConnectionTable } from './connection-table.ts'
 import { drainConnections } from './drain.ts'
 import { GatewayError } from './errors.ts'
 import { cleanFormerIncarnations, leaveDirectory } from './incarnation-cleanup.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
+import { listenError } from './listener.ts'
 import { createListeners } from './listeners.ts'
 import type { Logger } from './logger.ts'
 import { Metrics } from './metrics.ts'
@@ -48,8 +49,13 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const { tlsCertFile, tlsKeyFile } = settings
   const tls = tlsCertFile === '' ? undefined : await TlsCredentials.load(tlsCertFile, tlsKeyFile, logger, metrics)
   stack.use(tls)
-  const admin = stack.use(new AdminServer(metrics, () => (state === 'ready' ? findAway(redis, keeper, bus) : [state])))
-  const adminPort = await admin.listen(settings.listenHost, settings.adminPort)
+  const admin = stack.use(
+    new AdminServer(metrics.registry, () => (state === 'ready' ? findAway(redis, keeper, bus) : [state])),
+  )
+  const { listenHost, adminPort: wantedPort } = settings
+  const adminPort = await admin.listen(listenHost, wantedPort).catch((error: unknown) => {
+    throw listenError(error, listenHost, wantedPort, 'IM_ADMIN_PORT')
+  })
 
   const redis = openRedis(settings, logger, metrics)
   stack.defer(() => closeRedis(redis))

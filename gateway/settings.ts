@@ -1,61 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import {
+  buildSettingsTable as buildTable,
+  choice,
+  integer,
+  list,
+  milliseconds,
+  port,
+  readSettings,
+  setting,
+  text,
+  type SettingsOf,
+} from '../process/settings.ts'
 import { parseDevicePolicy } from '../session/device-policy.ts'
 import { GatewayError } from './errors.ts'
 
-/** One setting: the environment variable without its prefix, how it is read, and what the docs say of it. */
-interface Setting<T> {
-  readonly schema: z.ZodType<T>
-  readonly shown: string
-  readonly about: string
-}
-
-/** Every environment variable of the gateway starts with this; a Service named `im` cannot clash with it. */
+/** Every environment variable of the gateway starts with this. */
 const PREFIX = 'IM_'
-
-function setting<T>(schema: z.ZodType<T>, shown: string, about: string): Setting<T> {
-  return { schema, shown, about }
-}
-
-function text(fallback: string | (() => string), about: string, shown?: string): Setting<string> {
-  const schema = z.string().default(fallback as string)
-  return setting(schema, shown ?? (typeof fallback === 'string' ? fallback : ''), about)
-}
-
-function integer(fallback: number, [min, max]: readonly [number, number], about: string): Setting<number> {
-  const schema = z
-    .string()
-    .regex(/^\d+$/, 'must be a whole number')
-    .default(String(fallback))
-    .transform(Number)
-    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
-  return setting(schema, String(fallback), about)
-}
-
-const port = (fallback: number, about: string) => integer(fallback, [0, 65_535], `${about}; 0 lets the system choose`)
-const milliseconds = (fallback: number, about: string, min = 1) => integer(fallback, [min, 2_147_483_647], about)
-
-function choice<const Values extends readonly [string, ...string[]]>(
-  values: Values,
-  fallback: Values[number],
-  about: string,
-): Setting<Values[number]> {
-  const schema = z.enum(values, `must be one of ${values.join(', ')}`)
-  return setting(schema.default(fallback as never), fallback, about) as Setting<Values[number]>
-}
-
-const list = z.string().transform((value) =>
-  value
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== ''),
-)
-
 const DAY = 24 * 60 * 60 * 1000
 
 /** Every setting of the gateway, in the order of the docs. */
-const settings = {
+const table = {
   BROKER_ID: setting(
     // The name is a token of the NATS subject `broker.<id>`, so it may hold no dot, wildcard or white space.
     z
@@ -178,20 +144,8 @@ const settings = {
   ),
 } as const
 
-type Settings = { readonly [Name in keyof typeof settings]: z.output<(typeof settings)[Name]['schema']> }
-/** `BROKER_ID` becomes `brokerId`. */
-type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
-  ? `${Lowercase<Head>}${Capitalized<Tail>}`
-  : Lowercase<Name>
-type Capitalized<Name extends string> = Name extends `${infer Head}_${infer Tail}`
-  ? `${Capitalize<Lowercase<Head>>}${Capitalized<Tail>}`
-  : Capitalize<Lowercase<Name>>
 /** The gateway's settings, read and checked: `IM_BROKER_ID` is `brokerId`. Times are in milliseconds. */
-export type GatewaySettings = { readonly [Name in keyof Settings as CamelCase<Name>]: Settings[Name] }
-
-function toCamelCase(name: string): string {
-  return name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
-}
+export type GatewaySettings = SettingsOf<typeof table>
 
 /**
  * Reads the settings from an environment. An empty variable counts as not set.
@@ -199,20 +153,10 @@ function toCamelCase(name: string): string {
  * @throws GatewayError SETTINGS_INVALID that lists every mistake, also of `IM_` variables that no setting has
  */
 export function parseSettings(env: Readonly<Record<string, string | undefined>>): GatewaySettings {
-  const mistakes: string[] = []
-  const values: Record<string, unknown> = {}
-  for (const [name, { schema }] of Object.entries(settings)) {
-    const result = schema.safeParse(env[PREFIX + name] || undefined)
-    if (result.success) values[toCamelCase(name)] = result.data
-    else mistakes.push(...result.error.issues.map((issue) => `${PREFIX}${name} ${issue.message}`))
-  }
-  for (const name of Object.keys(env)) {
-    if (name.startsWith(PREFIX) && !(name.slice(PREFIX.length) in settings)) mistakes.push(`${name} is no setting`)
-  }
-  const read = values as GatewaySettings
-  if (mistakes.length === 0) mistakes.push(...conflicts(read))
+  const { settings, mistakes } = readSettings(PREFIX, table, env)
+  if (mistakes.length === 0) mistakes.push(...conflicts(settings))
   if (mistakes.length > 0) throw new GatewayError('SETTINGS_INVALID', mistakes.join('; '), { retryable: false })
-  return read
+  return settings
 }
 
 function conflicts(read: GatewaySettings): string[] {
@@ -238,8 +182,5 @@ function conflicts(read: GatewaySettings): string[] {
 
 /** The table of settings for the docs, in Markdown. */
 export function buildSettingsTable(): string {
-  const rows = Object.entries(settings).map(
-    ([name, { shown, about }]) => `| \`${PREFIX}${name}\` | ${shown === '' ? '' : `\`${shown}\``} | ${about} |`,
-  )
-  return ['| setting | default | meaning |', '| --- | --- | --- |', ...rows].join('\n')
+  return buildTable(PREFIX, table)
 }

@@ -4,12 +4,12 @@ import type { ImCluster } from './imcluster.ts'
 const GROUP = 'imcluster.io'
 
 /** The kind of ImCluster. */
-export const imClusters = {
+export const imClusters: Resource<ImCluster> = {
   apiVersion: `${GROUP}/v1alpha1`,
   kind: 'ImCluster',
   plural: 'imclusters',
   namespaced: true,
-} as const satisfies Resource<ImCluster>
+}
 
 /** Owner of all fields that the operator applies. */
 export const FIELD_MANAGER = 'im-cluster-operator'

@@ -3,12 +3,15 @@ import type {
   V1PodTemplateSpec,
   V1ServiceSpec,
   V1StatefulSetSpec,
+  V1StatefulSetStatus,
 } from '@kubernetes/client-node'
 import type { KubeObject, Resource } from '../runtime/resource.ts'
 
 /** The objects that are built, as plain JSON. */
 export interface StatefulSet extends KubeObject {
   readonly spec: V1StatefulSetSpec
+  /** Of one that was read. */
+  readonly status?: V1StatefulSetStatus
 }
 export interface Service extends KubeObject {
   readonly spec: V1ServiceSpec
@@ -21,30 +24,30 @@ export interface ServiceAccount extends KubeObject {
 }
 export type PodTemplate = V1PodTemplateSpec
 
-export const statefulSets = {
+export const statefulSets: Resource<StatefulSet> = {
   apiVersion: 'apps/v1',
   kind: 'StatefulSet',
   plural: 'statefulsets',
   namespaced: true,
-} as const satisfies Resource<StatefulSet>
+}
 
-export const services = {
+export const services: Resource<Service> = {
   apiVersion: 'v1',
   kind: 'Service',
   plural: 'services',
   namespaced: true,
-} as const satisfies Resource<Service>
+}
 
-export const podDisruptionBudgets = {
+export const podDisruptionBudgets: Resource<PodDisruptionBudget> = {
   apiVersion: 'policy/v1',
   kind: 'PodDisruptionBudget',
   plural: 'poddisruptionbudgets',
   namespaced: true,
-} as const satisfies Resource<PodDisruptionBudget>
+}
 
-export const serviceAccounts = {
+export const serviceAccounts: Resource<ServiceAccount> = {
   apiVersion: 'v1',
   kind: 'ServiceAccount',
   plural: 'serviceaccounts',
   namespaced: true,
-} as const satisfies Resource<ServiceAccount>
+}

@@ -1,19 +1,18 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { listenError } from './listener.ts'
-import type { Metrics } from './metrics.ts'
+import type { Registry } from 'prom-client'
 
 const REQUEST_TIMEOUT_MS = 5_000
 
-/** What is missing for this gateway to be ready; an empty list when it is. */
+/** What is missing for this process to be ready; an empty list when it is. */
 export type Readiness = () => readonly string[]
 
 /** Serves /livez, /readyz and /metrics to Kubernetes and Prometheus, on a port of its own. */
 export class AdminServer implements AsyncDisposable {
   readonly #server: Server
 
-  constructor(metrics: Metrics, readiness: Readiness) {
+  constructor(registry: Registry, readiness: Readiness) {
     this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
       const reply = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
@@ -29,8 +28,8 @@ export class AdminServer implements AsyncDisposable {
           return missing.length === 0 ? reply(200, 'ok\n') : reply(503, `${missing.join('\n')}\n`)
         }
         case '/metrics':
-          metrics.registry.metrics().then(
-            (text) => reply(200, text, metrics.registry.contentType),
+          registry.metrics().then(
+            (text) => reply(200, text, registry.contentType),
             () => reply(500, 'the metrics cannot be read\n'),
           )
           return
@@ -40,14 +39,13 @@ export class AdminServer implements AsyncDisposable {
     })
   }
 
-  /** @throws GatewayError LISTEN_FAILED */
+  /**
+   * @returns the port, which the system chose when asked for 0
+   * @throws what `net.Server` gives, such as EADDRINUSE
+   */
   async listen(host: string, port: number): Promise<number> {
     this.#server.listen({ host, port })
-    try {
-      await once(this.#server, 'listening')
-    } catch (cause) {
-      throw listenError(cause, host, port, 'IM_ADMIN_PORT')
-    }
+    await once(this.#server, 'listening')
     return (this.#server.address() as AddressInfo).port
   }
 

@@ -1,0 +1,51 @@
+import type { V1ContainerStatus } from '@kubernetes/client-node'
+import { GATEWAY_CONTAINER } from '../api/constants.ts'
+import type { KubeApi } from '../runtime/api.ts'
+import { isApiError } from '../runtime/errors.ts'
+import type { KubeObject, ObjectName, Resource } from '../runtime/resource.ts'
+import type { PodFacts } from './proof.ts'
+
+/** The fields of a pod that the operator reads. Times are strings, as the API server sends them. */
+export interface Pod extends KubeObject {
+  readonly spec?: { readonly nodeName?: string }
+  readonly status?: {
+    readonly phase?: string
+    readonly podIP?: string
+    readonly reason?: string
+    readonly message?: string
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[]
+    readonly containerStatuses?: readonly V1ContainerStatus[]
+  }
+}
+
+export const pods: Resource<Pod> = { apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true }
+
+/** The state of the gateway's container, once the kubelet has told it. */
+export function gatewayStatus(pod: Pod): V1ContainerStatus | undefined {
+  return pod.status?.containerStatuses?.find(({ name }) => name === GATEWAY_CONTAINER)
+}
+
+/** What the proof of a dead process reads of a pod. */
+export function buildPodFacts(pod: Pod): PodFacts {
+  const status = gatewayStatus(pod)
+  const ended = status?.state?.terminated ?? status?.lastState?.terminated
+  return {
+    uid: pod.metadata.uid ?? '',
+    gateway: { runningSince: toDate(status?.state?.running?.startedAt), endedAt: toDate(ended?.finishedAt) },
+  }
+}
+
+/** Reads a pod from the API server, past every cache: undefined when there is none (P4). */
+export async function readPodFacts(api: KubeApi, name: ObjectName, signal: AbortSignal): Promise<PodFacts | undefined> {
+  try {
+    return buildPodFacts(await api.get(pods, name, { signal }))
+  } catch (error) {
+    if (isApiError(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+/** client-node's types say Date; the wire, which the runtime hands on, says string. */
+function toDate(time: Date | string | undefined): Date | undefined {
+  return time === undefined ? undefined : new Date(time)
+}

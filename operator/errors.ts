@@ -1,0 +1,12 @@
+/** A failure that keeps the operator from starting. Stable codes; see also runtime/errors.ts and session/errors.ts. */
+export class OperatorError extends Error {
+  readonly code: 'SETTINGS_INVALID' | 'LISTEN_FAILED' | 'CRD_MISSING'
+  /** Whether starting again, unchanged, can help. */
+  readonly retryable: boolean
+  constructor(code: OperatorError['code'], message: string, options: ErrorOptions & { retryable: boolean }) {
+    super(message, options)
+    this.name = 'OperatorError'
+    this.code = code
+    this.retryable = options.retryable
+  }
+}

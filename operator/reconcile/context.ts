@@ -1,0 +1,60 @@
+import type { RedisPool } from '../redis-pool.ts'
+import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'
+import type { KubeApi } from '../runtime/api.ts'
+import type { EventDraft } from '../runtime/event-recorder.ts'
+import type { KubeObject, Resource } from '../runtime/resource.ts'
+import type { StoreReader } from '../runtime/store.ts'
+import type { Pod } from '../cleanup/pod.ts'
+import type { Logger } from '../logger.ts'
+import type { OperatorMetrics } from '../metrics.ts'
+
+/** Index of stores by the cluster that an object belongs to, `namespace/name`. */
+export const BY_CLUSTER = 'cluster'
+
+/** What the steps of a reconcile share. */
+export interface ReconcileContext {
+  readonly api: KubeApi
+  readonly clusters: StoreReader<ImCluster>
+  readonly pods: StoreReader<Pod>
+  /** What the operator has applied, as the watch shows it; undefined when it is not there. */
+  readonly readStored: <T extends KubeObject>(resource: Resource<T>, key: string) => T | undefined
+  readonly record: (cluster: ImCluster, event: EventDraft) => void
+  readonly redis: RedisPool
+  readonly memory: ClusterMemory
+  readonly metrics: OperatorMetrics
+  readonly logger: Logger
+}
+
+/** What is worth keeping of a cluster between two passes. Losing it costs a write or two, and never correctness. */
+export class ClusterMemory {
+  readonly #applied = new Map<string, Map<string, Applied>>()
+  readonly #unwritten = new Map<string, CleanupRecord[]>()
+
+  /** What was applied for a cluster, by kind and name. */
+  applied(key: string): Map<string, Applied> {
+    return entryOf(this.#applied, key, () => new Map<string, Applied>())
+  }
+
+  /** Cleanups of a cluster that its status does not show yet. */
+  unwritten(key: string): CleanupRecord[] {
+    return entryOf(this.#unwritten, key, (): CleanupRecord[] => [])
+  }
+
+  forget(key: string): void {
+    this.#applied.delete(key)
+    this.#unwritten.delete(key)
+  }
+}
+
+/** An object as it was after the last apply. */
+export interface Applied {
+  /** The wanted object, as JSON. */
+  readonly wanted: string
+  readonly version: string
+}
+
+function entryOf<Value>(map: Map<string, Value>, key: string, create: () => Value): Value {
+  const value = map.get(key) ?? create()
+  map.set(key, value)
+  return value
+}

@@ -1,0 +1,86 @@
+import { buildSelector, FINALIZER, formatSelector, imClusters } from '../api/constants.ts'
+import type { ImCluster } from '../api/imcluster.ts'
+import { statefulSets } from '../build/objects.ts'
+import { gracePeriodOf } from '../build/pod-template.ts'
+import { pods } from '../cleanup/pod.ts'
+import { isApiError } from '../runtime/errors.ts'
+import type { ReconcileContext } from './context.ts'
+import { reconcileDirectory, type DirectoryState } from './directory.ts'
+
+/** How much longer than a pod's grace period a deletion waits for Redis, or for a node. */
+const DEADLINE_MARGIN_MS = 60_000
+
+/** Whether the sessions of a cluster under deletion are gone, or have been waited for long enough. */
+export interface DeletionProgress {
+  readonly done: boolean
+  readonly directory: DirectoryState
+}
+
+/** Adds the finalizer that keeps a deleted cluster until its sessions are gone. Returns whether it was not there. */
+export async function ensureFinalizer(
+  { api }: ReconcileContext,
+  cluster: ImCluster,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { namespace, name, resourceVersion, finalizers = [] } = cluster.metadata
+  if (finalizers.includes(FINALIZER)) return false
+  const metadata = { resourceVersion, finalizers: [...finalizers, FINALIZER] }
+  await api.patch(imClusters, { namespace, name }, { metadata }, { signal })
+  return true
+}
+
+/**
+ * Takes a deleted cluster down: its gateways drain and end, then their sessions are removed, then the finalizer is. When
+ * a deadline passes first, the finalizer goes with a Warning that says what may be left.
+ */
+export async function reconcileDeletion(
+  context: ReconcileContext,
+  cluster: ImCluster,
+  signal: AbortSignal,
+): Promise<DeletionProgress> {
+  const { namespace, name } = cluster.metadata
+  await deleteStatefulSet(context, cluster, signal)
+  const labelSelector = formatSelector(buildSelector(cluster))
+  const { items } = await context.api.list(pods, { namespace, labelSelector }, { signal })
+  const left = items.filter(({ metadata }) => metadata.ownerReferences?.some((owner) => owner.name === name) === true)
+  // Only of a pod that still exists can a process be frozen and go on: without any, no grace is needed.
+  const directory = await reconcileDirectory(context, cluster, signal, left.length === 0 ? 0 : undefined)
+  const done = left.length === 0 && directory.round?.registered.length === 0
+  if (done || !isOverdue(cluster)) return { done, directory }
+
+  const why = directory.fault?.message ?? `${left.length} pods are still there`
+  const note = `gave up waiting, sessions of the cluster may be left in Redis: ${why}`
+  context.record(cluster, { type: 'Warning', reason: 'CleanupAbandoned', action: 'Delete', note })
+  context.logger.warn({ cluster: `${namespace}/${name}`, why }, 'a deletion passed its deadline')
+  return { done: true, directory }
+}
+
+/** Lets the cluster go. */
+export async function removeFinalizer(
+  { api }: ReconcileContext,
+  cluster: ImCluster,
+  signal: AbortSignal,
+): Promise<void> {
+  const { namespace, name, resourceVersion, finalizers = [] } = cluster.metadata
+  const metadata = { resourceVersion, finalizers: finalizers.filter((finalizer) => finalizer !== FINALIZER) }
+  await api.patch(imClusters, { namespace, name }, { metadata }, { signal }).catch((error: unknown) => {
+    if (!isApiError(error, 'NOT_FOUND')) throw error
+  })
+}
+
+async function deleteStatefulSet({ api }: ReconcileContext, cluster: ImCluster, signal: AbortSignal): Promise<void> {
+  const { namespace, name } = cluster.metadata
+  try {
+    const { metadata } = await api.get(statefulSets, { namespace, name }, { signal })
+    const ours = metadata.ownerReferences?.some(({ uid }) => uid === cluster.metadata.uid) === true
+    if (!ours || metadata.deletionTimestamp !== undefined || metadata.uid === undefined) return
+    await api.delete(statefulSets, { namespace, name }, { uid: metadata.uid, propagationPolicy: 'Background', signal })
+  } catch (error) {
+    if (!isApiError(error, 'NOT_FOUND', 'CONFLICT')) throw error
+  }
+}
+
+function isOverdue({ metadata, spec }: ImCluster): boolean {
+  const since = Date.parse(metadata.deletionTimestamp ?? '')
+  return Date.now() - since > gracePeriodOf(spec) * 1000 + DEADLINE_MARGIN_MS
+}

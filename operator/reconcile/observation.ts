@@ -1,0 +1,77 @@
+import type { BrokerStatus, ImCluster } from '../api/imcluster.ts'
+import type { StatefulSet } from '../build/objects.ts'
+import { gatewayStatus, type Pod } from '../cleanup/pod.ts'
+import type { DirectoryState } from './directory.ts'
+import type { Fault } from './workload.ts'
+
+/** Everything that the status is made of, as one pass saw it. */
+export interface Observation {
+  readonly cluster: ImCluster
+  readonly statefulSet: StatefulSet | undefined
+  readonly pods: readonly Pod[]
+  readonly directory: DirectoryState
+  /** What is wrong, the gravest first. */
+  readonly faults: readonly Fault[]
+}
+
+/** Reasons of a waiting container that do not pass by themselves, and what they are called in the condition. */
+const waitingFaults: Readonly<Record<string, string>> = {
+  ImagePullBackOff: 'ImagePullFailed',
+  ErrImagePull: 'ImagePullFailed',
+  InvalidImageName: 'ImagePullFailed',
+  ErrImageNeverPull: 'ImagePullFailed',
+  CrashLoopBackOff: 'CrashLoop',
+  CreateContainerConfigError: 'ConfigError',
+  CreateContainerError: 'ConfigError',
+  RunContainerError: 'ConfigError',
+}
+
+/** What is wrong with pods: images that cannot be pulled, crashes, no node that takes them. One fault for each pod. */
+export function findPodFaults(pods: readonly Pod[]): Fault[] {
+  return pods.flatMap((pod) => {
+    const { name } = pod.metadata
+    if (pod.metadata.deletionTimestamp !== undefined) return []
+    const waiting = gatewayStatus(pod)?.state?.waiting
+    const reason = waitingFaults[waiting?.reason ?? '']
+    if (reason !== undefined) {
+      const ended = gatewayStatus(pod)?.lastState?.terminated
+      const exit = ended === undefined ? '' : `; it ended with exit code ${ended.exitCode}: see kubectl logs --previous`
+      return [{ reason, message: `pod ${name}: ${waiting?.message ?? waiting?.reason ?? ''}${exit}` }]
+    }
+    const scheduled = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')
+    if (scheduled?.status === 'False') {
+      return [{ reason: 'Unschedulable', message: `pod ${name}: ${scheduled.message ?? 'no node takes it'}` }]
+    }
+    return []
+  })
+}
+
+/** The gateways, each start of one apart: those of pods, and those that are dead and not cleaned yet. */
+export function buildBrokers({ cluster, pods, directory }: Observation): BrokerStatus[] {
+  const known = cluster.status?.brokers ?? []
+  const brokers = pods.map((pod): BrokerStatus => {
+    const { name, uid: podUid = '' } = pod.metadata
+    const lease = directory.round?.leases.get(name)
+    if (lease?.podUid === podUid) {
+      const { bootId, state, host, connections } = lease
+      return { brokerId: name, podUid, bootId, state, host, connections }
+    }
+    // While Redis is away what was last known is better than nothing.
+    const before = known.find((broker) => broker.brokerId === name && broker.podUid === podUid)
+    if (directory.round === undefined && before !== undefined) return before
+    const host = pod.status?.podIP
+    return { brokerId: name, podUid, bootId: '', state: 'pending', connections: 0, ...(host !== undefined && { host }) }
+  })
+  for (const { incarnation } of directory.round?.lost ?? []) {
+    const { brokerId, podUid, bootId, host, cleanedAt } = incarnation
+    if (cleanedAt === undefined) brokers.push({ brokerId, podUid, bootId, state: 'lost', host, connections: 0 })
+  }
+  return brokers.toSorted((a, b) => ordinalOf(a) - ordinalOf(b)).slice(0, MAX_BROKERS)
+}
+
+/** The CRD's bound. */
+const MAX_BROKERS = 2_000
+
+function ordinalOf({ brokerId }: BrokerStatus): number {
+  return Number(brokerId.slice(brokerId.lastIndexOf('-') + 1))
+}

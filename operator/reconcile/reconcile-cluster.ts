@@ -1,0 +1,117 @@
+import { isDeepStrictEqual } from 'node:util'
+import { FINALIZER, imClusters } from '../api/constants.ts'
+import type { ImCluster } from '../api/imcluster.ts'
+import { statefulSets } from '../build/objects.ts'
+import { findNatsFault } from '../nats-check.ts'
+import { keyOf } from '../runtime/resource.ts'
+import type { ReconcileResult } from '../runtime/work-queue.ts'
+import { BY_CLUSTER, type ReconcileContext } from './context.ts'
+import { ensureFinalizer, reconcileDeletion, removeFinalizer } from './deletion.ts'
+import { reconcileDirectory, type DirectoryState } from './directory.ts'
+import { findPodFaults, type Observation } from './observation.ts'
+import { buildStatus } from './status.ts'
+import { reconcileWorkload, type Fault } from './workload.ts'
+
+/** How soon to come again: while something goes on; while Redis or NATS is away; when all is well. */
+const BUSY_MS = 1_000
+const AWAY_MS = 3_000
+const IDLE_MS = 30_000
+
+/**
+ * Brings one cluster to what its spec says, and its status to what there is. One pass of a level-based loop: it reads
+ * everything anew, and repeating it does no harm.
+ */
+export async function reconcileCluster(
+  context: ReconcileContext,
+  key: string,
+  signal: AbortSignal,
+): Promise<ReconcileResult | undefined> {
+  const cluster = context.clusters.get(key)
+  if (cluster === undefined) {
+    context.memory.forget(key)
+    context.redis.release(key)
+    return undefined
+  }
+  if (cluster.metadata.deletionTimestamp !== undefined) return finishCluster(context, cluster, signal)
+
+  const faults: Fault[] = []
+  if (!cluster.spec.paused) {
+    // The pass goes on when the watch shows the cluster with it.
+    if (await ensureFinalizer(context, cluster, signal)) return { requeueAfterMs: AWAY_MS }
+    faults.push(...(await reconcileWorkload(context, cluster, signal)))
+  }
+  const directory = await reconcileDirectory(context, cluster, signal)
+  const observation = await observe(context, cluster, directory, faults, signal)
+  await writeStatus(context, observation, signal)
+  return { requeueAfterMs: nextPass(observation) }
+}
+
+async function finishCluster(
+  context: ReconcileContext,
+  cluster: ImCluster,
+  signal: AbortSignal,
+): Promise<ReconcileResult | undefined> {
+  if (cluster.metadata.finalizers?.includes(FINALIZER) !== true) return undefined
+  const { done, directory } = await reconcileDeletion(context, cluster, signal)
+  if (done) {
+    await removeFinalizer(context, cluster, signal)
+    return undefined
+  }
+  await writeStatus(context, await observe(context, cluster, directory, [], signal), signal)
+  return { requeueAfterMs: directory.fault === undefined ? BUSY_MS : AWAY_MS }
+}
+
+async function observe(
+  context: ReconcileContext,
+  cluster: ImCluster,
+  directory: DirectoryState,
+  specFaults: readonly Fault[],
+  signal: AbortSignal,
+): Promise<Observation> {
+  const key = keyOf(cluster)
+  const statefulSet = context.readStored(statefulSets, key)
+  const pods = context.pods.find(BY_CLUSTER, key)
+  const faults = [...specFaults]
+  if (directory.fault !== undefined) faults.push(directory.fault)
+  // A gateway that is ready has NATS: who asks only when one is not asks seldom.
+  const ready = statefulSet?.status?.readyReplicas ?? 0
+  if (ready < cluster.spec.replicas && pods.length > 0) {
+    const nats = await findNatsFault(cluster.spec.nats.servers, signal)
+    if (nats !== undefined) faults.push({ reason: 'NatsUnavailable', message: `no NATS server answers: ${nats}` })
+  }
+  faults.push(...findPodFaults(pods))
+  return { cluster, statefulSet, pods, directory, faults }
+}
+
+/** Writes the status if it changed. Cleanups are remembered until they are written. */
+async function writeStatus(
+  { api, memory }: ReconcileContext,
+  observation: Observation,
+  signal: AbortSignal,
+): Promise<void> {
+  const { cluster } = observation
+  const unwritten = memory.unwritten(keyOf(cluster))
+  const records = [...unwritten]
+  const status = buildStatus(observation, records)
+  if (!isDeepStrictEqual(status, cluster.status)) {
+    const { namespace, name, resourceVersion } = cluster.metadata
+    // With the version that it was made from: a pass on old data must not undo what a newer one wrote.
+    const patch = { metadata: { resourceVersion }, status }
+    await api.patch(imClusters, { namespace, name }, patch, { subresource: 'status', signal })
+  }
+  unwritten.splice(0, records.length)
+}
+
+function nextPass({ cluster, statefulSet, pods, directory, faults }: Observation): number {
+  const { round } = directory
+  if (round === undefined) return AWAY_MS
+  const settled = pods.length === cluster.spec.replicas && statefulSet?.status?.readyReplicas === cluster.spec.replicas
+  const leaving = pods.some(({ metadata }) => metadata.deletionTimestamp !== undefined)
+  // Their leases live on for seconds after their pods are gone.
+  const podless = round.registered.some(
+    ({ brokerId, podUid, cleanedAt }) =>
+      cleanedAt === undefined && !pods.some(({ metadata }) => metadata.name === brokerId && metadata.uid === podUid),
+  )
+  const pace = leaving || podless ? BUSY_MS : settled && faults.length === 0 ? IDLE_MS : AWAY_MS
+  return Math.min(pace, Math.max(round.waitMs ?? IDLE_MS, BUSY_MS))
+}

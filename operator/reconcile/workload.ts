@@ -1,0 +1,109 @@
+import { FIELD_MANAGER } from '../api/constants.ts'
+import type { ImCluster } from '../api/imcluster.ts'
+import { buildClientService } from '../build/client-service.ts'
+import { buildHeadlessService } from '../build/headless-service.ts'
+import { podDisruptionBudgets, serviceAccounts, services, statefulSets } from '../build/objects.ts'
+import { buildPodDisruptionBudget } from '../build/pod-disruption-budget.ts'
+import { buildServiceAccount } from '../build/service-account.ts'
+import { buildStatefulSet } from '../build/stateful-set.ts'
+import { isApiError } from '../runtime/errors.ts'
+import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
+import type { ReconcileContext } from './context.ts'
+
+/** A mistake in the spec, or in what is around the cluster, that no retry cures; told by the condition Degraded. */
+export interface Fault {
+  readonly reason: string
+  readonly message: string
+}
+
+/**
+ * Makes the cluster's objects what the spec says. Objects that are as they were left are not written again.
+ *
+ * @returns what keeps an object from being applied, if anything does
+ * @throws ApiError when the API server cannot be reached or is overloaded
+ */
+export async function reconcileWorkload(
+  context: ReconcileContext,
+  cluster: ImCluster,
+  signal: AbortSignal,
+): Promise<Fault[]> {
+  const faults: (Fault | undefined)[] = []
+  const apply = async <T extends KubeObject>(resource: Resource<T>, wanted: T): Promise<void> => {
+    faults.push(await applyObject(context, cluster, resource, wanted, signal))
+  }
+  await apply(serviceAccounts, buildServiceAccount(cluster))
+  await apply(services, buildHeadlessService(cluster))
+  await apply(services, buildClientService(cluster))
+  const budget = buildPodDisruptionBudget(cluster)
+  if (budget !== undefined) await apply(podDisruptionBudgets, budget)
+  else await deleteObject(context, cluster, podDisruptionBudgets, signal)
+  await apply(statefulSets, buildStatefulSet(cluster))
+  return faults.filter((fault) => fault !== undefined)
+}
+
+async function applyObject<T extends KubeObject>(
+  context: ReconcileContext,
+  cluster: ImCluster,
+  resource: Resource<T>,
+  wanted: T,
+  signal: AbortSignal,
+): Promise<Fault | undefined> {
+  const applied = context.memory.applied(keyOf(cluster))
+  const name = `${resource.kind} ${wanted.metadata.name}`
+  const json = JSON.stringify(wanted)
+  const last = applied.get(name)
+  const live = context.readStored(resource, keyOf(wanted))
+  if (last !== undefined && live !== undefined && last.wanted === json && last.version === versionOf(live))
+    return undefined
+  try {
+    if (last === undefined && !(await isOurs(context, cluster, resource, wanted, signal))) {
+      const message = `${name} exists and belongs to somebody else; delete it, or give the ImCluster another name`
+      return { reason: 'NameConflict', message }
+    }
+    const after = await context.api.apply(resource, wanted, { fieldManager: FIELD_MANAGER, signal })
+    applied.set(name, { wanted: json, version: versionOf(after) })
+    return undefined
+  } catch (error) {
+    if (!isApiError(error, 'INVALID', 'BAD_REQUEST', 'FORBIDDEN', 'NOT_FOUND')) throw error
+    return { reason: 'ApplyFailed', message: `${name} is refused: ${error.message}` }
+  }
+}
+
+/** A server-side apply by force would take over whatever has the name. */
+async function isOurs<T extends KubeObject>(
+  { api }: ReconcileContext,
+  cluster: ImCluster,
+  resource: Resource<T>,
+  wanted: T,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const found = await api.get(resource, wanted.metadata, { signal })
+    return found.metadata.ownerReferences?.some(({ uid }) => uid === cluster.metadata.uid) === true
+  } catch (error) {
+    if (isApiError(error, 'NOT_FOUND')) return true
+    throw error
+  }
+}
+
+async function deleteObject<T extends KubeObject>(
+  { api, readStored, memory }: ReconcileContext,
+  cluster: ImCluster,
+  resource: Resource<T>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { namespace, name } = cluster.metadata
+  const live = readStored(resource, keyOf({ namespace, name }))
+  const uid = live?.metadata.uid
+  if (uid === undefined || live?.metadata.ownerReferences?.some((owner) => owner.uid === cluster.metadata.uid) !== true)
+    return
+  memory.applied(keyOf(cluster)).delete(`${resource.kind} ${name}`)
+  await api.delete(resource, { namespace, name }, { uid, signal }).catch((error: unknown) => {
+    if (!isApiError(error, 'NOT_FOUND', 'CONFLICT')) throw error
+  })
+}
+
+/** Changes when somebody changes the object; where there is a generation, not with its status. */
+function versionOf({ metadata }: KubeObject): string {
+  return metadata.generation === undefined ? (metadata.resourceVersion ?? '') : `generation ${metadata.generation}`
+}

@@ -1,0 +1,64 @@
+import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../session/redis.ts'
+import type { SessionError } from '../session/errors.ts'
+
+const COMMAND_TIMEOUT_MS = 3_000
+const READY_TIMEOUT_MS = 3_000
+
+interface Entry {
+  readonly client: RedisClient
+  /** Keys of the clusters that use it. */
+  readonly users: Set<string>
+  lastError: SessionError | undefined
+}
+
+/** Connections to Redis, one for each URL however many clusters name it. */
+export class RedisPool implements AsyncDisposable {
+  readonly #entries = new Map<string, Entry>()
+
+  /**
+   * The connection of a cluster.
+   *
+   * @throws SessionError `redis_url_invalid`, or `redis_unavailable` when it is not ready in time
+   */
+  async use(key: string, url: string): Promise<RedisClient> {
+    let entry = this.#entries.get(url)
+    if (entry === undefined || !entry.users.has(key)) this.release(key)
+    entry = this.#entries.get(url)
+    if (entry === undefined) {
+      const created: Entry = {
+        client: connectRedis(url, {
+          connectionName: 'im-operator',
+          commandTimeoutMs: COMMAND_TIMEOUT_MS,
+          onError: (error) => (created.lastError = error),
+        }),
+        users: new Set(),
+        lastError: undefined,
+      }
+      entry = created
+      this.#entries.set(url, entry)
+    }
+    entry.users.add(key)
+    try {
+      await awaitReady(entry.client, READY_TIMEOUT_MS)
+      return entry.client
+    } catch (error) {
+      // It says why, where the time-out only says that.
+      throw entry.lastError ?? error
+    }
+  }
+
+  /** The cluster needs no connection any more. */
+  release(key: string): void {
+    for (const [url, { client, users }] of this.#entries) {
+      if (!users.delete(key) || users.size > 0) continue
+      this.#entries.delete(url)
+      void closeRedis(client)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const clients = [...this.#entries.values()].map(({ client }) => client)
+    this.#entries.clear()
+    await Promise.all(clients.map((client) => closeRedis(client)))
+  }
+}
