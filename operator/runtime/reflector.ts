@@ -26,8 +26,8 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
 }
 
 const BACKOFF = { baseMs: 100, maxMs: 5_000 }
-/** After so many failures in a row the resource version itself is doubted, as after etcd was restored from a backup. */
-const FAILURES_BEFORE_RELIST = 5
+/** After so many refusals in a row the resource version itself is doubted, as after etcd was restored from a backup. */
+const REFUSALS_BEFORE_RELIST = 5
 /** A watch that ends sooner and without an event counts as failed, or one that always does would be a busy loop. */
 const SHORT_WATCH_MS = 1_000
 
@@ -44,6 +44,7 @@ export class Reflector<T extends KubeObject> {
   readonly #synced = Promise.withResolvers<void>()
   #resourceVersion = ''
   #failures = 0
+  #refusals = 0
   #hasSynced = false
   #lastError: Error | undefined
 
@@ -100,13 +101,18 @@ export class Reflector<T extends KubeObject> {
     this.#failures += 1
     // An event that could not be read is lost, and the next one would hide that: only a list is whole again.
     const lost = isApiError(error, 'GONE', 'PROTOCOL') || !isApiError(error)
-    if (lost || this.#failures % FAILURES_BEFORE_RELIST === 0) this.#resourceVersion = ''
+    if (isApiError(error) && error.status > 0) this.#refusals += 1
+    if (lost || this.#refusals >= REFUSALS_BEFORE_RELIST) {
+      this.#resourceVersion = ''
+      this.#refusals = 0
+    }
     this.#lastError = error
     this.#report(error)
   }
 
   #succeed(): void {
     this.#failures = 0
+    this.#refusals = 0
     this.#lastError = undefined
   }
 
