@@ -56,6 +56,20 @@ test('what is sent before there is a connection, and what was not answered when 
   await sends[2]
 })
 
+test('what is sent again goes before what was not sent yet', async () => {
+  await using gateway = await ScriptedGateway.start()
+  await using client = connect(buildOptions(gateway.url, { maxInFlight: 1 }))
+  const sends = ['one', 'two', 'three'].map((payload) => client.send('bob', payload))
+  const first = await gateway.admit()
+  await first.next('send')
+  first.destroy()
+  const second = await gateway.admit()
+  const order: string[] = []
+  for (let seq = 1; seq <= 3; seq++) order.push(text((await second.accept(seq)).payload))
+  assert.deepEqual(order, ['one', 'two', 'three'])
+  await Promise.all(sends)
+})
+
 test('"try again" is tried again, and later sends to that recipient do not overtake', async () => {
   await using gateway = await ScriptedGateway.start()
   await using client = connect(buildOptions(gateway.url, { backoffBaseMs: 100, backoffCapMs: 100 }))
