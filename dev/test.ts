@@ -3,8 +3,10 @@
 //   npm test -- [part of a path …] [--name pattern]
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { onInterrupt } from './interrupt.ts'
 import { provideServers } from './server-binary.ts'
@@ -13,8 +15,8 @@ const TEST_DEADLINE_MS = 120_000
 const TOTAL_DEADLINE_MS = 8 * 60_000
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { name: { type: 'string' } } })
-const root = new URL('..', import.meta.url)
-process.chdir(root.pathname)
+const root = fileURLToPath(new URL('..', import.meta.url))
+process.chdir(root)
 
 const files = globSync('**/*.test.ts', { exclude: ['node_modules', 'e2e'] })
   .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
@@ -42,6 +44,7 @@ const total = setTimeout(() => {
   stop.abort()
 }, TOTAL_DEADLINE_MS)
 
+const durations: { file: string; seconds: number }[] = []
 let passed = 0
 let failed = 1
 const events = run({
@@ -53,9 +56,12 @@ const events = run({
   signal: stop.signal,
   ...(values.name !== undefined && { testNamePatterns: [values.name] }),
 })
-events.on('test:summary', ({ file, success, counts }) => {
+events.on('test:summary', ({ file, success, counts, duration_ms }) => {
   // Each file has a summary; the last one, of all files, names none.
-  if (file !== undefined) return
+  if (file !== undefined) {
+    durations.push({ file: relative(root, file), seconds: duration_ms / 1000 })
+    return
+  }
   passed = counts.passed
   failed = Math.max(counts.tests - counts.passed - counts.skipped - counts.todo, success ? 0 : 1)
 })
@@ -64,5 +70,9 @@ events.once('end', () => {
   clearTimeout(total)
   process.exitCode = failed > 0 || passed === 0 || stop.signal.aborted ? 1 : 0
   // After the reporter's own summary, the one line that .ci/run adds up.
-  setImmediate(() => console.log(`${passed} passed, ${failed} failed`))
+  setImmediate(() => {
+    const slowest = durations.toSorted((a, b) => b.seconds - a.seconds).slice(0, 5)
+    console.log(`slowest: ${slowest.map(({ file, seconds }) => `${file} ${seconds.toFixed(1)} s`).join(', ')}`)
+    console.log(`${passed} passed, ${failed} failed`)
+  })
 })
