@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
+import { pino } from 'pino'
+import { findFreePorts } from '../dev/free-port.ts'
 import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
 import { startNats, type NatsServer } from '../dev/nats-server.ts'
 import { buildSend, connectTcp, connectWebSocket, textOf, type LoginFields, type RawClient } from '../dev/raw-client.ts'
 import { startRedis, type RedisServer } from '../dev/redis-server.ts'
+import { runGateway } from './gateway.ts'
+import { parseSettings } from './settings.ts'
 
 /** What every payload and every token of a test holds, and no log line may. */
 export const SECRET = 'KEEP-OUT-OF-LOGS'
@@ -11,12 +15,17 @@ export const SECRET = 'KEEP-OUT-OF-LOGS'
 const DEADLINE_MS = 20_000
 const POLL_MS = 20
 
+/** Where a gateway is. */
+export type GatewayAddress = Pick<GatewayProcess, 'tcpUrl' | 'wsUrl' | 'adminUrl'>
+
 /** A Redis, a NATS and gateways for one test file. Disposing it also checks that no log line holds a secret. */
 export interface TestBench extends AsyncDisposable {
   readonly redis: RedisServer
   readonly nats: NatsServer
   /** Starts a gateway that logs at level `trace`; `settings` are without the prefix. Names must not repeat. */
   start(brokerId: string, settings?: Readonly<Record<string, string>>): Promise<GatewayProcess>
+  /** As `start`, but in this process, which is quicker where many are needed. */
+  startHere(brokerId: string, settings?: Readonly<Record<string, string>>): Promise<GatewayAddress>
 }
 
 export async function openBench(): Promise<TestBench> {
@@ -36,6 +45,35 @@ export async function openBench(): Promise<TestBench> {
       const options = { brokerId, redisUrl: redis.url, natsUrl: nats.url, env, onLine }
       return closing.use(await startGateway(options))
     },
+    async startHere(brokerId, settings = {}) {
+      const [tcp, ws, admin] = await findFreePorts(3)
+      const env: Record<string, string> = {
+        IM_BROKER_ID: brokerId,
+        IM_LISTEN_HOST: '127.0.0.1',
+        IM_REDIS_URL: redis.url,
+        IM_NATS_SERVERS: nats.url,
+        IM_TCP_PORT: String(tcp),
+        IM_WS_PORT: String(ws),
+        IM_ADMIN_PORT: String(admin),
+        IM_AUTH_MODE: 'none',
+        IM_DRAIN_DEADLINE_MS: '200',
+      }
+      for (const [name, value] of Object.entries(settings)) env[`IM_${name}`] = value
+      const stop = new AbortController()
+      const logger = pino({ level: 'trace', base: { brokerId } }, { write: onLine })
+      const running = runGateway(parseSettings(env), logger, stop.signal)
+      closing.defer(() => {
+        stop.abort()
+        return running
+      })
+      const adminUrl = `http://127.0.0.1:${admin}`
+      const isReady = () =>
+        fetch(`${adminUrl}/readyz`)
+          .then(({ ok }) => ok)
+          .catch(() => false)
+      await Promise.race([running, eventually(isReady, Boolean, brokerId)])
+      return { tcpUrl: `tcp://127.0.0.1:${tcp}`, wsUrl: `ws://127.0.0.1:${ws}`, adminUrl }
+    },
     async [Symbol.asyncDispose]() {
       await closing.disposeAsync()
       const leaks = lines.filter((line) => line.includes(SECRET))
@@ -46,7 +84,7 @@ export async function openBench(): Promise<TestBench> {
 }
 
 /** Reads one series of /metrics; 0 when it is not there yet. Labels are given as Prometheus prints them. */
-export async function readMetric({ adminUrl }: GatewayProcess, series: string): Promise<number> {
+export async function readMetric({ adminUrl }: GatewayAddress, series: string): Promise<number> {
   const text = await (await fetch(`${adminUrl}/metrics`)).text()
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `))
   return line === undefined ? 0 : Number(line.slice(series.length + 1))
@@ -81,7 +119,7 @@ export async function eventually<Value>(
 }
 
 /** Connects over TCP and logs in. */
-export async function loginTcp(gateway: GatewayProcess, fields: LoginFields): Promise<RawClient> {
+export async function loginTcp(gateway: GatewayAddress, fields: LoginFields): Promise<RawClient> {
   const client = await connectTcp(gateway.tcpUrl)
   await client.login(fields)
   return client
@@ -89,7 +127,7 @@ export async function loginTcp(gateway: GatewayProcess, fields: LoginFields): Pr
 
 /** Connects over WebSocket and logs in. */
 export async function loginWebSocket(
-  gateway: GatewayProcess,
+  gateway: GatewayAddress,
   fields: LoginFields,
   subprotocol?: string,
 ): Promise<RawClient> {
