@@ -6,7 +6,7 @@ const FLUSH_MS = 500
 const BATCH = 500
 
 /**
- * Writes cursors to Redis, many acknowledgements as one: only the last of a device counts. What cannot be written waits
+ * Writes cursors to Redis, many acknowledgements as one: only the furthest of a device counts. What cannot be written waits
  * for Redis; there is at most one entry for each device that this gateway served meanwhile.
  */
 export class CursorWriter implements AsyncDisposable {
@@ -23,7 +23,9 @@ export class CursorWriter implements AsyncDisposable {
   }
 
   save(entry: CursorEntry): void {
-    this.#entries.set(`${entry.user.appId}:${deviceField(entry.device)}:${entry.user.userId}`, entry)
+    const key = `${entry.user.appId}:${deviceField(entry.device)}:${entry.user.userId}`
+    const waiting = this.#entries.get(key)
+    if (waiting?.epoch !== entry.epoch || waiting.seq < entry.seq) this.#entries.set(key, entry)
   }
 
   /** Writes what is waiting. Never rejects. */
