@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { pino } from 'pino'
 import { findFreePorts } from '../dev/free-port.ts'
 import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
@@ -113,7 +114,7 @@ export async function eventually<Value>(
   for (;;) {
     const value = await ask()
     if (satisfies(value)) return value
-    assert.ok(performance.now() < deadline, `${what}: still ${String(value)} after ${DEADLINE_MS} ms`)
+    assert.ok(performance.now() < deadline, `${what}: still ${inspect(value)} after ${DEADLINE_MS} ms`)
     await delay(POLL_MS)
   }
 }
