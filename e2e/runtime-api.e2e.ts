@@ -21,7 +21,7 @@ after(async () => {
 })
 const named = (name: string) => ({ namespace: namespace.name, name })
 
-test('500 requests, ten at once, share ten connections at most', async () => {
+test('500 requests, ten at once, share ten connections at most', async (t) => {
   const before = proxy.accepted
   const heapBefore = process.memoryUsage().heapUsed
   for (let round = 0; round < 50; round += 1) {
@@ -31,7 +31,7 @@ test('500 requests, ten at once, share ten connections at most', async () => {
   assert.ok(opened <= 10, `${opened} connections for 500 requests`)
   assert.ok(proxy.open <= 11, `${proxy.open} connections left open`)
   assert.equal(api.connectionsOpened, proxy.accepted)
-  console.log(
+  t.diagnostic(
     `500 requests: ${opened} connections, heap +${((process.memoryUsage().heapUsed - heapBefore) / 2 ** 20).toFixed(1)} MiB`,
   )
 })

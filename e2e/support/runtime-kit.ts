@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { type AgentOptions } from 'node:https'
 import { promisify } from 'node:util'
 import { KubeApi, type KubeApiOptions } from '../../operator/runtime/api.ts'
 import { isApiError } from '../../operator/runtime/errors.ts'
@@ -58,10 +59,10 @@ export async function startTcpProxy(): Promise<{ proxy: TcpProxy; config: KubeCo
 /** A proxy that answers with failures, and a KubeConfig that leads through it. */
 export async function startFaultProxy(seed: number): Promise<{ proxy: FaultProxy; config: KubeConfig }> {
   const direct = readKubeConfig()
-  const options = {}
+  const options: AgentOptions = {}
   await direct.applyToHTTPSOptions(options)
-  const { ca, cert, key } = options as Record<string, Buffer>
-  const proxy = await FaultProxy.start(serverOf(direct), { ca, cert, key } as object, seed)
+  const { ca, cert, key } = options
+  const proxy = await FaultProxy.start(serverOf(direct), { ca, cert, key }, seed)
   const config = readKubeConfig()
   config.loadFromOptions({
     clusters: [{ name: 'faults', server: proxy.url, skipTLSVerify: true }],

@@ -18,6 +18,15 @@ function inTurn(...answers: Answer[]): Answer {
 }
 const reset: Answer = (_, response) => void response.socket?.resetAndDestroy()
 
+/** A page of a list; an empty `next` makes it the last. */
+const page =
+  (next: string): Answer =>
+  (_, response) =>
+    sendJson(response, 200, {
+      items: [{ metadata: { name: `after-${next}` } }],
+      metadata: { continue: next, resourceVersion: '7' },
+    })
+
 describe('connections', () => {
   test('are kept and shared, and none is left after disposal', async () => {
     await using server = await startTestServer(ok)
@@ -97,13 +106,6 @@ describe('requests', () => {
   })
 
   test('a list that its server forgot between two pages is read again', async () => {
-    const page =
-      (next: string): Answer =>
-      (_, response) =>
-        sendJson(response, 200, {
-          items: [{ metadata: { name: `after-${next}` } }],
-          metadata: { continue: next, resourceVersion: '7' },
-        })
     await using server = await startTestServer(inTurn(page('x'), refuse(410), page('y'), page('')))
     using api = new KubeApi(server.config)
     const { items, resourceVersion } = await api.list(configMaps)

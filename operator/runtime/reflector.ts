@@ -25,7 +25,7 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
   readonly watchSeconds?: number
 }
 
-const BACKOFF = { baseMs: 100, maxMs: 5_000 }
+const BACKOFF = { baseMs: 100, maxMs: 3_000 }
 /** After so many refusals in a row the resource version itself is doubted, as after etcd was restored from a backup. */
 const REFUSALS_BEFORE_RELIST = 5
 /** A watch that ends sooner and without an event counts as failed, or one that always does would be a busy loop. */

@@ -42,14 +42,15 @@ export async function startTestServer(answer: Answer, user: Partial<User> = {}):
   const received: Received[] = []
   let connections = 0
   const open = new Set<Promise<unknown>>()
-  const server = createServer(async (request, response) => {
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const { method = '', url = '', headers } = request
     const body = Buffer.concat(chunks).toString()
     received.push({ method, url: new URL(url, 'http://test'), headers, body })
     await answer(received.at(-1) as Received, response)
-  })
+  }
+  const server = createServer((request, response) => void handle(request, response))
   server.on('connection', (socket) => {
     connections += 1
     const closed = Promise.withResolvers<void>()

@@ -67,7 +67,10 @@ export class Deadline implements Disposable {
   #timer: NodeJS.Timeout | undefined
   #endsAt = 0
   #expired = false
-  readonly #abort = (): void => this.#controller.abort(this.#parent?.reason)
+  readonly #abort = (): void => {
+    clearTimeout(this.#timer)
+    this.#controller.abort(this.#parent?.reason)
+  }
 
   constructor(ms: number, parent?: AbortSignal, what = 'the wait') {
     this.#parent = parent

@@ -9,18 +9,18 @@ async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   return items
 }
 
-describe('a watch', () => {
-  const watch = (api: KubeApi, signal = new AbortController().signal, timeoutSeconds = 30) =>
-    collect(api.watch(configMaps, { namespace: 'ns', resourceVersion: '5', timeoutSeconds }, signal))
-  const lines =
-    (...texts: string[]): Answer =>
-    (_, response) => {
-      response.write(texts[0] ?? '')
-      for (const text of texts.slice(1)) setImmediate(() => response.write(text))
-      setTimeout(() => response.end(), 20)
-    }
-  const event = (type: string, object: object) => `${JSON.stringify({ type, object })}\n`
+const watch = (api: KubeApi, signal = new AbortController().signal, timeoutSeconds = 30) =>
+  collect(api.watch(configMaps, { namespace: 'ns', resourceVersion: '5', timeoutSeconds }, signal))
+const lines =
+  (...texts: string[]): Answer =>
+  (_, response) => {
+    response.write(texts[0] ?? '')
+    for (const text of texts.slice(1)) setImmediate(() => response.write(text))
+    setTimeout(() => response.end(), 20)
+  }
+const event = (type: string, object: object) => `${JSON.stringify({ type, object })}\n`
 
+describe('a watch', () => {
   test('asks for bookmarks and an end, and reads events however they are cut', async () => {
     const text = event('ADDED', buildConfigMap('ü', '6')) + event('BOOKMARK', { metadata: { resourceVersion: '9' } })
     await using server = await startTestServer(lines(text.slice(0, 30), text.slice(30, 200), text.slice(200)))

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { describe, test } from 'node:test'
-import { backoffDelay } from './timing.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { backoffDelay, orAbort } from './timing.ts'
 import { WorkQueue, type WorkQueueOptions } from './work-queue.ts'
 
 const backoff = { baseMs: 5, maxMs: 20 }
@@ -79,7 +81,7 @@ describe('a work queue', () => {
       reconcile: async () => {
         active += 1
         most = Math.max(most, active)
-        await new Promise((resolve) => setImmediate(resolve))
+        await delay(1)
         active -= 1
         left -= 1
         if (left === 0) done.resolve()
@@ -170,14 +172,14 @@ describe('a work queue', () => {
       reconcile: (key, signal) => {
         starts.push(key)
         if (key === 'deaf') return deaf.promise
-        return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+        return orAbort(Promise.withResolvers<undefined>().promise, signal)
       },
     })
     running.queue.add('good')
     running.queue.add('deaf')
     await Promise.all([failed.promise, told.promise])
     running.queue.add('deaf')
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await delay(20)
     assert.deepEqual(starts, ['good', 'deaf'])
     assert.deepEqual(overdue.toSorted(), ['deaf', 'good'])
     assert.equal((errors[0] as { code?: string }).code, 'RECONCILE_OVERDUE')
@@ -197,7 +199,7 @@ describe('a work queue', () => {
     void running.running.then(() => {
       ended = true
     })
-    await new Promise((resolve) => setTimeout(resolve, 30))
+    await delay(30)
     assert.ok(!ended, 'it waits for the one that runs')
     gate.waiting[0]?.finish()
     await drained
@@ -211,8 +213,8 @@ describe('a work queue', () => {
     const heeding = startQueue({
       reconcile: async (_key, signal) => {
         started.resolve()
-        await new Promise((resolve) => signal.addEventListener('abort', resolve))
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await once(signal, 'abort')
+        await delay(20)
         events.push('reconcile ended')
         return undefined
       },
@@ -224,7 +226,7 @@ describe('a work queue', () => {
     events.push('queue ended')
     assert.deepEqual(events, ['reconcile ended', 'queue ended'])
 
-    const deaf = startQueue({ shutdownMs: 30, reconcile: () => new Promise(() => undefined) })
+    const deaf = startQueue({ shutdownMs: 30, reconcile: () => Promise.withResolvers<undefined>().promise })
     deaf.queue.add('a')
     await Promise.resolve()
     deaf.stop.abort()
