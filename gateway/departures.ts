@@ -1,5 +1,5 @@
 import type { Directory } from '../session/directory.ts'
-import type { UserSession } from '../session/user-session.ts'
+import type { SessionDraft, UserSession } from '../session/user-session.ts'
 import type { Logger } from './logger.ts'
 
 const TICK_MS = 1_000
@@ -9,12 +9,13 @@ const MAX_OFFLINE = 100_000
 
 /**
  * Sessions whose connection has ended here: each is marked offline, again until Redis takes it, and removed after its
- * retention. The directory compares the connection, so that a session that went on elsewhere is left alone.
+ * retention; one whose login failed is removed at once. The directory compares the connection, so that a session that went on elsewhere is left alone.
  */
 export class Departures implements AsyncDisposable {
   readonly #directory: Directory
   readonly #retentionMs: number
   readonly #logger: Logger
+  readonly #undone = new Set<SessionDraft>()
   readonly #unmarked = new Set<UserSession>()
   /** In the order in which they left. */
   readonly #offline = new Map<UserSession, number>()
@@ -37,6 +38,17 @@ export class Departures implements AsyncDisposable {
     }
   }
 
+  /** Removes what may have been stored of a login that failed, as soon as Redis is there. */
+  undo(session: SessionDraft): void {
+    this.#undone.add(session)
+    this.retry()
+  }
+
+  /** Does now what Redis was away for. */
+  retry(): void {
+    this.#work()
+  }
+
   async #mark(session: UserSession): Promise<void> {
     const mine = await this.#directory.setOffline(session)
     if (mine) this.#offline.set(session, performance.now() + this.#retentionMs)
@@ -52,6 +64,12 @@ export class Departures implements AsyncDisposable {
   }
 
   async #round(): Promise<void> {
+    await Promise.all(
+      firstOf(this.#undone).map(async (session) => {
+        await this.#directory.remove(session)
+        this.#undone.delete(session)
+      }),
+    )
     await Promise.all(firstOf(this.#unmarked).map((session) => this.#mark(session)))
     const now = performance.now()
     const surplus = this.#offline.size - MAX_OFFLINE

@@ -121,6 +121,7 @@ export class LoginService {
     table.add(session)
     const result = await directory.login(draft).catch((error: unknown) => {
       table.remove(session)
+      if (error instanceof SessionError && error.code === 'session_unknown') departures.undo(draft)
       throw error
     })
     if (result.replaced !== undefined) this.#evict(result.replaced, 'replaced', draft.clientType)

@@ -56,6 +56,8 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     dedupeMs: settings.dedupeMs,
   })
   const departures = stack.use(new Departures(directory, settings.offlineRetentionMs, logger))
+  // Before anything else of this gateway: what a failed login left must not take anybody's place.
+  redis.on('ready', () => departures.retry())
   const cursors = stack.use(new CursorWriter(inbox, logger))
   const logins = new LoginService({
     settings,

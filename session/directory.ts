@@ -5,7 +5,7 @@ import { decideLogin, findSuccessor, MAX_DEVICES, type DevicePolicy } from './de
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { deviceField, indexMember, type Keys } from './keys.ts'
-import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
+import { guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { sendScript, type ScriptArgument, type ScriptName } from './scripts.ts'
 import { defaults } from './settings.ts'
 import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
@@ -103,7 +103,7 @@ export class Directory {
   /**
    * Logs a device in, in two round trips when nobody interferes.
    *
-   * @throws SessionError `contended` when other logins of the user kept coming first
+   * @throws SessionError `contended` when other logins of the user kept coming first; `session_unknown`: call `remove`
    */
   async login(draft: SessionDraft): Promise<LoginResult> {
     return this.#change(draft, ({ time, sessions }) => {
@@ -147,9 +147,9 @@ export class Directory {
 
   /**
    * Removes a session, unless its device has another connection by now, and then unindexes it. Also for one that was
-   * replaced or displaced elsewhere. Returns whether it was still stored.
+   * replaced or displaced elsewhere, or that may not have been written. Returns whether it was still stored.
    */
-  async remove(session: UserSession): Promise<boolean> {
+  async remove(session: SessionDraft): Promise<boolean> {
     const member = indexMember(session, session)
     return this.#locks.run(member, async () => {
       const args = [deviceField(session), session.connectionId, session.incarnation, this.#options.offlineRetentionMs]
@@ -213,7 +213,7 @@ export class Directory {
         const [snapshot] = await Promise.all([this.#read(owner), indexed])
         const decision = decide(snapshot)
         if (!('finish' in decision)) return decision
-        const state = await this.#commit(snapshot, decision)
+        const state = await this.#commit(snapshot, decision).catch(doubtSession)
         if (state) return decision.finish(state)
         if (performance.now() > deadline) {
           throw new SessionError('contended', 'other logins of the same user kept coming first; try again')
@@ -256,6 +256,12 @@ export class Directory {
   #script<Name extends ScriptName>(name: Name, keys: string[], args: ScriptArgument[]) {
     return guard(sendScript(this.#redis, name, keys, args))
   }
+}
+
+/** Says of a failed write that it may have been carried out. */
+function doubtSession(cause: unknown): never {
+  if (!isUnavailable(cause)) throw cause
+  throw new SessionError('session_unknown', 'Redis went away while a session was being written', { cause })
 }
 
 /** The oldest offline sessions beyond MAX_DEVICES: a client that invents a new imei each time must not fill Redis. */

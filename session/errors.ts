@@ -2,6 +2,8 @@
 export type SessionErrorCode =
   /** Redis is away, is loading, fails over or refuses writes for now. Nothing is known about whether a write happened. */
   | 'redis_unavailable'
+  /** The same while a session was being written: it may be stored, and is to be removed. */
+  | 'session_unknown'
   /** Redis answered with an error that no retry cures. */
   | 'redis_failed'
   | 'redis_url_invalid'
@@ -15,7 +17,12 @@ export type SessionErrorCode =
   /** A cleanup was asked for an incarnation whose lease still runs. */
   | 'incarnation_alive'
 
-const retryableCodes: ReadonlySet<SessionErrorCode> = new Set(['redis_unavailable', 'contended', 'incarnation_alive'])
+const retryableCodes: ReadonlySet<SessionErrorCode> = new Set([
+  'redis_unavailable',
+  'session_unknown',
+  'contended',
+  'incarnation_alive',
+])
 
 /** A failure of this area. `retryable`: the same call can succeed later. Messages never hold payloads or passwords. */
 export class SessionError extends Error {
