@@ -55,7 +55,7 @@ export async function runOperator(settings: OperatorSettings, logger: Logger, st
   const elector = new LeaderElector({
     api: leaseApi,
     namespace: settings.namespace,
-    name: 'im-cluster-operator',
+    name: settings.leaseName,
     identity,
     leaseDurationMs,
     renewDeadlineMs: Math.floor(leaseDurationMs * RENEW_DEADLINE),

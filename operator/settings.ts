@@ -16,6 +16,7 @@ const PREFIX = 'IM_OPERATOR_'
 /** Every setting of the operator, in the order of the docs. */
 const table = {
   NAMESPACE: text('default', 'namespace of the operator, where its Lease is'),
+  LEASE_NAME: text('im-cluster-operator', 'name of that Lease; operators with the same one take turns'),
   POD_NAME: text(() => hostname(), "name of the operator's pod, for the Lease and Events", 'host name'),
   WATCH_NAMESPACE: text('', 'the one namespace whose ImClusters are run; empty for all', 'all'),
   KUBECONFIG: text('', 'kubeconfig file; empty for the service account of the pod'),
