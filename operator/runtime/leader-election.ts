@@ -217,21 +217,28 @@ export class LeaderElector {
 
   /** Empties the lease, so that another can take it at once. Best effort: else it runs out. */
   async #release(): Promise<void> {
-    const { api, identity, renewDeadlineMs } = this.#options
-    using deadline = new Deadline(renewDeadlineMs / 2, undefined, 'the release of the lease')
+    using deadline = new Deadline(this.#options.renewDeadlineMs / 2, undefined, 'the release of the lease')
     const call = { signal: deadline.signal, retry: false }
     try {
-      // Read again: a renewal that was cut short may have got through.
-      const lease = await this.#read(call)
-      if (lease?.spec?.holderIdentity !== identity) return
-      const time = buildMicroTime(new Date())
-      const { leaseTransitions = 0 } = lease.spec
-      const spec = { holderIdentity: '', leaseDurationSeconds: 1, acquireTime: time, renewTime: time, leaseTransitions }
-      this.#leadsUntil = -Infinity
-      this.#observe(await api.update(leases, { ...lease, spec }, call))
+      await this.#empty(call).catch(async (error: unknown) => {
+        // A renewal that was cut short got through after all.
+        if (!isApiError(error, 'CONFLICT')) throw error
+        await this.#empty(call)
+      })
     } catch (error) {
       this.#options.onError?.(asError(error))
     }
+  }
+
+  async #empty(call: Call): Promise<void> {
+    const { api, identity } = this.#options
+    const lease = await this.#read(call)
+    if (lease?.spec?.holderIdentity !== identity) return
+    const time = buildMicroTime(new Date())
+    const { leaseTransitions = 0 } = lease.spec
+    const spec = { holderIdentity: '', leaseDurationSeconds: 1, acquireTime: time, renewTime: time, leaseTransitions }
+    this.#leadsUntil = -Infinity
+    this.#observe(await api.update(leases, { ...lease, spec }, call))
   }
 
   #observe(lease: Lease): void {
