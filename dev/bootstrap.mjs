@@ -51,14 +51,38 @@ function install() {
   if (status !== 0) fail('npm ci failed, see above. It needs the npm registry, or a mirror of it set with npm config.')
 }
 
-if (!isInstalled()) install()
-if (!isNode26 && !existsSync(node26)) {
-  fail(
-    `Node 26 is needed; this is ${process.version}, and the install script of the package "node", which brings Node 26, ` +
-      'has not been run (is ignore-scripts set?).\nRun this once, or use Node 26 or later yourself:\n\n' +
-      '  npm rebuild node --ignore-scripts=false\n',
-  )
+/** What keeps Node 26 from running here; empty when nothing does. */
+function findObstacle() {
+  const { status, stderr, error } = spawnSync(node26, ['--version'], { encoding: 'utf8' })
+  return status === 0 ? '' : (error?.message ?? stderr.trim())
 }
+
+/** Node 26 needs a library that a minimal Debian has not. */
+function installLibatomic() {
+  const script = 'apt-get update -qq && apt-get install -y -qq --no-install-recommends libatomic1'
+  const command = process.getuid?.() === 0 ? ['sh', '-c', script] : ['sudo', '-n', 'sh', '-c', script]
+  console.error('Node 26 needs the library libatomic.so.1; installing the package libatomic1 with apt-get …')
+  spawnSync(command[0], command.slice(1), { stdio: ['ignore', 2, 2], timeout: INSTALL_DEADLINE_MS })
+}
+
+/** Makes sure that the Node 26 of the package `node` can be run. */
+function provideNode26() {
+  if (!existsSync(node26)) {
+    fail(
+      `Node 26 is needed; this is ${process.version}, and the install script of the package "node", which brings Node 26, ` +
+        'has not been run (is ignore-scripts set?).\nRun this once, or use Node 26 or later yourself:\n\n' +
+        '  npm rebuild node --ignore-scripts=false\n',
+    )
+  }
+  if (findObstacle().includes('libatomic')) installLibatomic()
+  const obstacle = findObstacle()
+  if (obstacle === '') return
+  const advice = obstacle.includes('libatomic') ? 'Install it (Debian, Ubuntu: apt install libatomic1), or use' : 'Use'
+  fail(`Node 26 from the package "node" does not run here: ${obstacle}\n${advice} Node 26 or later yourself.`)
+}
+
+if (!isInstalled()) install()
+if (!isNode26) provideNode26()
 
 // The channel tells the program when this process is gone, however it ended.
 const program = spawn(isNode26 ? process.execPath : node26, process.argv.slice(2), {
