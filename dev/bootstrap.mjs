@@ -59,8 +59,10 @@ function findObstacle() {
 
 /** Node 26 needs a library that a minimal Debian has not. */
 function installLibatomic() {
-  const script = 'apt-get update -qq && apt-get install -y -qq --no-install-recommends libatomic1'
-  const command = process.getuid?.() === 0 ? ['sh', '-c', script] : ['sudo', '-n', 'sh', '-c', script]
+  const script = 'apt-get update -qq && apt-get install -y -qq --no-install-recommends libatomic1 >/dev/null'
+  const isRoot = process.getuid?.() === 0
+  if (!isRoot && spawnSync('sudo', ['-n', 'true']).status !== 0) return
+  const command = isRoot ? ['sh', '-c', script] : ['sudo', '-n', 'sh', '-c', script]
   console.error('Node 26 needs the library libatomic.so.1; installing the package libatomic1 with apt-get …')
   spawnSync(command[0], command.slice(1), { stdio: ['ignore', 2, 2], timeout: INSTALL_DEADLINE_MS })
 }

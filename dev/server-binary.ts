@@ -85,7 +85,7 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$1"
+apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$1" >/dev/null
 if [ -d /run/systemd/system ]; then systemctl disable --quiet "$1"; fi`
 
 async function install(name: ServerName, print: (line: string) => void): Promise<boolean> {
