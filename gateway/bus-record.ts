@@ -61,7 +61,16 @@ export function* decodeBusRecords(bytes: Uint8Array): Generator<readonly [BusRec
     return buffer.subarray(start, end)
   }
   while (at < buffer.length) {
-    const record = recordSchema.parse(JSON.parse(take().toString('utf8')))
+    const record = recordSchema.parse(parseJson(take()))
     yield [record, take()] as const
+  }
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    // No cause: the message of a SyntaxError quotes the text, and bytes out of step may be a payload.
+    throw new SyntaxError('a record is not JSON')
   }
 }

@@ -42,6 +42,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const keys = new Keys(settings.keyPrefix)
   const table = new ConnectionTable()
   let state: BrokerState = 'starting'
+  let waitingFor = 'Redis'
   if (settings.authMode === 'none') logger.warn('IM_AUTH_MODE is none: every client is believed; for development only')
 
   // Whatever is opened is closed again in the opposite order, also when the start fails half-way.
@@ -50,7 +51,10 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const tls = tlsCertFile === '' ? undefined : await TlsCredentials.load(tlsCertFile, tlsKeyFile, logger, metrics)
   stack.use(tls)
   const admin = stack.use(
-    new AdminServer(metrics.registry, () => (state === 'ready' ? findAway(redis, keeper, bus) : [state])),
+    new AdminServer(metrics.registry, () => {
+      if (state === 'ready') return findAway(redis, keeper, bus)
+      return [state === 'starting' ? `starting: waiting for ${waitingFor}` : state]
+    }),
   )
   const { listenHost, adminPort: wantedPort } = settings
   const adminPort = await admin.listen(listenHost, wantedPort).catch((error: unknown) => {
@@ -60,8 +64,10 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const redis = openRedis(settings, logger, metrics)
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
+  waitingFor = 'NATS'
   const bus = stack.use(await Bus.connect(settings, metrics, logger, START_TIMEOUT_MS, stop))
 
+  waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
   await lease.acquire(stop)
   stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, logger))
