@@ -9,7 +9,8 @@ const MAX_OFFLINE = 100_000
 
 /**
  * Sessions whose connection has ended here: each is marked offline, again until Redis takes it, and removed after its
- * retention; one whose login failed is removed at once. The directory compares the connection, so that a session that went on elsewhere is left alone.
+ * retention; one whose login failed is removed at once. The directory compares the connection, so that a session that went
+ * on elsewhere is left alone.
  */
 export class Departures implements AsyncDisposable {
   readonly #directory: Directory

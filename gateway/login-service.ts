@@ -119,11 +119,17 @@ export class LoginService {
     // In the table before the directory knows of it: from the commit on pushes and evictions may come.
     const session = new ClientSession(connection, draft, new InboxDelivery(connection, draft, this.#context.delivery))
     table.add(session)
-    const result = await directory.login(draft).catch((error: unknown) => {
-      table.remove(session)
-      if (error instanceof SessionError && error.code === 'session_unknown') departures.undo(draft)
-      throw error
-    })
+    const result = await directory
+      .login(draft, () => connection.open)
+      .catch((error: unknown) => {
+        table.remove(session)
+        const code = error instanceof SessionError ? error.code : undefined
+        // What it has, or may have, written: an index entry, and the session itself.
+        if (code === 'session_unknown' || code === 'login_abandoned' || code === 'contended') departures.undo(draft)
+        if (code === 'login_abandoned') return undefined
+        throw error
+      })
+    if (result === undefined) return undefined
     if (result.replaced !== undefined) this.#evict(result.replaced, 'replaced', draft.clientType)
     this.evictDisplaced(result.displaced, draft.clientType)
     if (!connection.open) {

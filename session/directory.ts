@@ -103,10 +103,13 @@ export class Directory {
   /**
    * Logs a device in, in two round trips when nobody interferes.
    *
-   * @throws SessionError `contended` when other logins of the user kept coming first; `session_unknown`: call `remove`
+   * @param isWanted asked before each attempt: a login given up meanwhile must not displace the one that came after it
+   * @throws SessionError `contended` when other logins of the user kept coming first; `session_unknown`: call `remove`;
+   *   `login_abandoned`
    */
-  async login(draft: SessionDraft): Promise<LoginResult> {
+  async login(draft: SessionDraft, isWanted: () => boolean = () => true): Promise<LoginResult> {
     return this.#change(draft, ({ time, sessions }) => {
+      if (!isWanted()) throw new SessionError('login_abandoned', 'the connection ended before its session was written')
       // Our own commit of which no answer came, before a retry.
       const known = sessions.filter(({ connectionId }) => connectionId !== draft.connectionId)
       const { replaced, displaced } = decideLogin(this.#policy, known, { device: draft })

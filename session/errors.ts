@@ -9,6 +9,8 @@ export type SessionErrorCode =
   | 'redis_url_invalid'
   /** Too many logins of one user at once: none was written for this call. */
   | 'contended'
+  /** The connection ended before its session was written. */
+  | 'login_abandoned'
   | 'session_malformed'
   | 'id_malformed'
   | 'policy_invalid'
