@@ -26,7 +26,7 @@ export class Store implements AsyncDisposable {
 
   /** Every stored session, online or not. */
   async sessions(): Promise<UserSession[]> {
-    const keys = await this.#scan(`${this.#prefix}{*}:sessions`)
+    const keys = await this.redis.keys(`${this.#prefix}{*}:sessions`)
     const hashes = await Promise.all(keys.map((key) => this.redis.hvals(key)))
     return hashes.flat().map(parseUserSession)
   }
@@ -43,7 +43,7 @@ export class Store implements AsyncDisposable {
   /** What is left of a boot: sessions by `user/imei`, and the names of the keys that know it. */
   async traces(bootId: string): Promise<string[]> {
     const sessions = (await this.sessions()).filter(({ incarnation }) => incarnation.endsWith(`/${bootId}`))
-    const indexes = await this.#scan(`${this.#prefix}broker:{*}:${bootId}:sessions`)
+    const indexes = await this.redis.keys(`${this.#prefix}broker:{*}:${bootId}:sessions`)
     const registered = (await readIncarnations(this.redis, this.keys)).filter((entry) => entry.bootId === bootId)
     const leases = await Promise.all(registered.map(({ brokerId }) => this.lease(brokerId)))
     return [
@@ -52,10 +52,6 @@ export class Store implements AsyncDisposable {
       ...registered.map(() => 'register'),
       ...leases.flatMap((lease) => (lease?.bootId === bootId ? ['lease'] : [])),
     ]
-  }
-
-  async #scan(pattern: string): Promise<string[]> {
-    return this.redis.keys(pattern)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

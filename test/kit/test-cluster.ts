@@ -22,6 +22,7 @@ export class TestCluster implements AsyncDisposable {
   /** Every gateway ever started. */
   readonly #processes: GatewayProcess[] = []
   readonly #named = new Map<string, GatewayProcess>()
+  #disposal: AsyncDisposableStack | undefined
 
   private constructor(redis: RedisServer, nats: NatsServer, store: Store, env: Readonly<Record<string, string>>) {
     this.redis = redis
@@ -41,8 +42,6 @@ export class TestCluster implements AsyncDisposable {
     cluster.#disposal = stack.move()
     return cluster
   }
-
-  #disposal: AsyncDisposableStack | undefined
 
   /** Starts a gateway, also one of a name that there was before; resolves when it is ready. */
   async startGateway(
