@@ -18,6 +18,8 @@ import { GatewayError } from './errors.ts'
 
 /** Every environment variable of the gateway starts with this. */
 const PREFIX = 'IM_'
+/** Those of the `im` command, which a developer may have set for both. */
+const COMMAND_VARIABLES = ['URL', 'TOKEN']
 const DAY = 24 * 60 * 60 * 1000
 
 /** Every setting of the gateway, in the order of the docs. */
@@ -153,7 +155,7 @@ export type GatewaySettings = SettingsOf<typeof table>
  * @throws GatewayError SETTINGS_INVALID that lists every mistake, also of `IM_` variables that no setting has
  */
 export function parseSettings(env: Readonly<Record<string, string | undefined>>): GatewaySettings {
-  const { settings, mistakes } = readSettings(PREFIX, table, env)
+  const { settings, mistakes } = readSettings(PREFIX, table, env, COMMAND_VARIABLES)
   if (mistakes.length === 0) mistakes.push(...conflicts(settings))
   if (mistakes.length > 0) throw new GatewayError('SETTINGS_INVALID', mistakes.join('; '), { retryable: false })
   return settings

@@ -74,6 +74,7 @@ const serviceLink = /^(SERVICE_(HOST|PORT)|PORT)(_|$)/
 /**
  * Reads settings from an environment. An empty variable counts as not set.
  *
+ * @param foreign names with the prefix that belong to another program
  * @returns what was read, which is whole only when there are no mistakes; a variable with the prefix that is no setting
  * is one
  */
@@ -81,6 +82,7 @@ export function readSettings<Table extends SettingsTable>(
   prefix: string,
   table: Table,
   env: Readonly<Record<string, string | undefined>>,
+  foreign: readonly string[] = [],
 ): { settings: SettingsOf<Table>; mistakes: string[] } {
   const mistakes: string[] = []
   const values: Record<string, unknown> = {}
@@ -92,7 +94,8 @@ export function readSettings<Table extends SettingsTable>(
   for (const variable of Object.keys(env)) {
     if (!variable.startsWith(prefix)) continue
     const name = variable.slice(prefix.length)
-    if (!(name in table) && !serviceLink.test(name)) mistakes.push(`${variable} is no setting`)
+    if (!(name in table) && !foreign.includes(name) && !serviceLink.test(name))
+      mistakes.push(`${variable} is no setting`)
   }
   return { settings: values as SettingsOf<Table>, mistakes }
 }

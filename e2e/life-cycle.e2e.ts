@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { TestCluster } from './support/im-cluster.ts'
+import { waitFor } from './support/kubernetes.ts'
+import { reachable, Traffic } from './support/traffic.ts'
+
+describe('the life of a cluster, with clients connected', () => {
+  let cluster: TestCluster
+  let traffic: Traffic
+  before(async () => {
+    cluster = await TestCluster.prepare()
+  })
+  after(async () => {
+    await cluster[Symbol.asyncDispose]()
+  })
+
+  test('created, it is ready, and clients exchange messages', async () => {
+    await cluster.apply({ ...reachable })
+    const { status } = await cluster.waitForCondition('Ready', 'True', 120_000)
+    assert.equal(status?.readyReplicas, 2)
+    traffic = await Traffic.start(cluster)
+    await traffic.flows()
+  })
+
+  test('scaled from 2 to 4 to 2, it loses no message and leaves no session of the gateways that went', async () => {
+    await cluster.kubectl.run(['scale', 'imcluster', cluster.name, '--replicas=4'])
+    await cluster.waitUntilSettled(4)
+    await cluster.kubectl.run(['scale', 'imcluster', cluster.name, '--replicas=2'])
+    await cluster.waitUntilSettled(2)
+    for (const brokerId of ['im-2', 'im-3']) assert.deepEqual(await cluster.sessionsOf(brokerId), [])
+    await traffic.flows()
+  })
+
+  test('a change of the device policy rolls out one pod at a time', async () => {
+    const before = await cluster.pods()
+    await cluster.apply({ ...reachable, devicePolicy: { preset: 'triple' } })
+    let fewest = Infinity
+    await waitFor('the roll-out', 180_000, async () => {
+      const pods = await cluster.pods()
+      fewest = Math.min(fewest, pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined).length)
+      const old = pods.filter(({ metadata }) => before.some((pod) => pod.metadata.uid === metadata.uid))
+      return old.length === 0
+    })
+    await cluster.waitUntilSettled(2)
+    assert.ok(fewest >= 1, 'a gateway was always up')
+    await traffic.flows()
+  })
+
+  test('a bad image is told by the condition, and recovers when it is corrected', async () => {
+    await cluster.apply({ ...reachable, image: 'im-cluster:no-such-tag' })
+    const { status } = await cluster.waitForCondition('Degraded', 'True', 120_000, 'ImagePullFailed')
+    assert.ok((status?.readyReplicas ?? 0) >= 1, 'the other gateways go on')
+    await traffic.flows()
+    await cluster.apply({ ...reachable })
+    await cluster.waitUntilSettled(2)
+    await cluster.waitForCondition('Degraded', 'False', 60_000)
+    await traffic.flows()
+  })
+
+  test('nothing was lost, and deleted, it leaves nothing in Redis', async () => {
+    const { messages } = await traffic.finish()
+    assert.ok(messages > 0)
+    await traffic[Symbol.asyncDispose]()
+    await cluster.kubectl.run(['delete', 'imcluster', cluster.name, '--timeout=120s'], { timeoutMs: 130_000 })
+    assert.equal((await cluster.redis('HGETALL', 'im:brokers')).trim(), '')
+    for (const brokerId of ['im-0', 'im-1']) assert.deepEqual(await cluster.sessionsOf(brokerId), [])
+  })
+})

@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { saveArtifacts } from './support/artifacts.ts'
+import { run } from './support/command.ts'
+import { buildImage, createKindCluster, deleteKindCluster, loadImages, type KindCluster } from './support/kind.ts'
+
+const HELP = `npm run e2e -- [options]
+
+Creates a kind cluster of three nodes, installs the operator, and runs the end-to-end tests in it with real clients.
+Needs docker, kind, kubectl and helm. KIND_NODE_IMAGE chooses the image of the nodes.
+
+  --only NAME         runs only the files whose name contains NAME; may repeat
+  --keep              leaves the cluster and what the tests made, and says how to use them
+  --kubeconfig FILE   uses this cluster instead, which has the image im-cluster:e2e and the node ports 30800 and 30900
+  --name NAME         name of the kind cluster (im-e2e)
+  --help              this text
+`
+
+const IMAGE = 'im-cluster:e2e'
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true, default: [] },
+    keep: { type: 'boolean', default: false },
+    kubeconfig: { type: 'string' },
+    name: { type: 'string', default: 'im-e2e' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (values.help) process.stdout.write(HELP)
+else process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const files = globSync('{e2e,operator}/**/*.e2e.ts', { cwd: root })
+    .filter((file) => values.only.length === 0 || values.only.some((name) => file.includes(name)))
+    .toSorted()
+  if (files.length === 0) return fail(`no test matches --only ${values.only.join(', ')}`)
+  const missing = await findMissing(
+    values.kubeconfig === undefined ? ['docker', 'kind', 'kubectl', 'helm'] : ['kubectl', 'helm'],
+  )
+  if (missing.length > 0) return fail(`${missing.join(', ')} not found on the PATH; install it first`)
+
+  let cluster: KindCluster | undefined
+  try {
+    if (values.kubeconfig === undefined) {
+      await step('build the image', () => buildImage(IMAGE, root))
+      cluster = await step(`create the kind cluster ${values.name}`, () => createKindCluster(values.name))
+      const created = cluster
+      await step('load the images', () => loadImages(created, IMAGE, root))
+    }
+    const kubeconfig = cluster?.kubeconfig ?? values.kubeconfig ?? ''
+    process.env['KUBECONFIG'] = kubeconfig
+    await step('install the operator', installOperator)
+    const passed = await runTests(files)
+    if (!passed) await step('save logs, events and Redis keys under e2e/artifacts', () => saveArtifacts(root))
+    return passed ? 0 : 1
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
+  } finally {
+    if (cluster !== undefined && values.keep) {
+      process.stderr.write(
+        `kept: export KUBECONFIG=${cluster.kubeconfig}; end it with kind delete cluster --name ${cluster.name}\n`,
+      )
+    } else if (cluster !== undefined) await deleteKindCluster(cluster)
+  }
+}
+
+async function findMissing(programs: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(programs.map((program) => run('sh', ['-c', `command -v ${program}`]).catch(() => '')))
+  return programs.filter((_, at) => found[at] === '')
+}
+
+async function installOperator(): Promise<void> {
+  const [repository = '', tag = ''] = IMAGE.split(':')
+  const values = ['--set', `image.repository=${repository}`, '--set', `image.tag=${tag}`]
+  const args = ['upgrade', '--install', 'im-cluster-operator', 'charts/im-cluster-operator', '--namespace', 'im-system']
+  await run('helm', [...args, '--create-namespace', ...values, '--wait', '--timeout', '120s'], {
+    cwd: root,
+    timeoutMs: 150_000,
+  })
+}
+
+async function runTests(files: readonly string[]): Promise<boolean> {
+  const env = { ...process.env, E2E_IMAGE: IMAGE, E2E_KEEP: String(values.keep) }
+  // One file at a time: they share the node ports, and some stop nodes.
+  const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', ...files]
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })
+  const [code] = (await once(child, 'exit')) as [number | null]
+  return code === 0
+}
+
+async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
+  const started = performance.now()
+  process.stderr.write(`${what} …`)
+  const result = await work()
+  process.stderr.write(` ${((performance.now() - started) / 1000).toFixed(1)} s\n`)
+  return result
+}
+
+function fail(message: string): number {
+  process.stderr.write(`e2e: ${message}\n`)
+  return 1
+}

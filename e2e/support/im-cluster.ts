@@ -1,0 +1,219 @@
+import { randomBytes } from 'node:crypto'
+import { SignJWT } from 'jose'
+import { Kubectl, waitFor, type KubeObject, type PodObject } from './kubernetes.ts'
+
+/** What the e2e run prepared: see e2e/run.ts. */
+export const GATEWAY_IMAGE = process.env['E2E_IMAGE'] ?? 'im-cluster:e2e'
+const SECRET = 'only for the end-to-end tests of im-cluster'
+
+interface Condition {
+  readonly type: string
+  readonly status: string
+  readonly reason: string
+  readonly message: string
+  readonly observedGeneration: number
+}
+
+export interface Cleanup {
+  readonly brokerId: string
+  readonly podUid: string
+  readonly bootId: string
+  readonly proof: { readonly pod: string; readonly lease: string }
+  readonly sessionsRemoved: number
+  readonly orphansLeft: number
+}
+
+export interface ImClusterObject extends KubeObject {
+  readonly spec: { readonly replicas: number }
+  readonly status?: {
+    readonly observedGeneration: number
+    readonly conditions: readonly Condition[]
+    readonly replicas: number
+    readonly readyReplicas: number
+    readonly updatedReplicas: number
+    readonly connections: number
+    readonly brokers: readonly { readonly brokerId: string; readonly podUid: string; readonly state: string }[]
+    readonly cleanups: readonly Cleanup[]
+  }
+}
+
+/** A namespace of its own with Redis, NATS and one ImCluster. Disposing of it deletes all. */
+export class TestCluster implements AsyncDisposable {
+  readonly kubectl: Kubectl
+  readonly name: string
+
+  private constructor(kubectl: Kubectl, name: string) {
+    this.kubectl = kubectl
+    this.name = name
+  }
+
+  /** Creates the namespace, Redis, NATS and Secret; `create` makes the ImCluster. */
+  static async prepare(name = 'im'): Promise<TestCluster> {
+    const namespace = `e2e-${randomBytes(3).toString('hex')}`
+    const kubectl = new Kubectl(namespace)
+    await kubectl.apply({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {
+        name: namespace,
+        labels: { 'im-cluster-e2e': 'true', 'pod-security.kubernetes.io/enforce': 'restricted' },
+      },
+    })
+    const cluster = new TestCluster(kubectl, name)
+    await kubectl.apply({ apiVersion: 'v1', kind: 'List', items: buildServers() })
+    await Promise.all(
+      ['redis', 'nats'].map((server) =>
+        kubectl.run(['rollout', 'status', `deployment/${server}`, '--timeout=120s'], { timeoutMs: 130_000 }),
+      ),
+    )
+    return cluster
+  }
+
+  /** Creates or changes the ImCluster. */
+  async apply(spec: object = {}): Promise<void> {
+    await this.kubectl.apply({
+      apiVersion: 'imcluster.io/v1alpha1',
+      kind: 'ImCluster',
+      metadata: { name: this.name },
+      spec: {
+        image: GATEWAY_IMAGE,
+        replicas: 2,
+        redis: { url: 'redis://redis:6379' },
+        nats: { servers: ['nats://nats:4222'] },
+        auth: { mode: 'secret', secretRef: { name: 'auth', key: 'secret' } },
+        drain: { rate: 200, deadlineSeconds: 20, jitterSeconds: 1 },
+        ...spec,
+      },
+    })
+  }
+
+  async read(): Promise<ImClusterObject> {
+    const found = await this.kubectl.get<ImClusterObject>('imcluster', this.name)
+    if (found === undefined) throw new Error(`there is no ImCluster ${this.name}`)
+    return found
+  }
+
+  /** Waits until a condition of the current generation has a status, and a reason if one is named. */
+  waitForCondition(type: string, status: string, timeoutMs: number, reason?: string): Promise<ImClusterObject> {
+    return waitFor(`${type}=${status} ${reason ?? ''} of ${this.name}`, timeoutMs, async () => {
+      const cluster = await this.read()
+      const condition = cluster.status?.conditions.find((candidate) => candidate.type === type)
+      const current = condition?.observedGeneration === cluster.metadata.generation
+      const fits = condition?.status === status && (reason === undefined || condition.reason === reason)
+      return current && fits ? cluster : undefined
+    })
+  }
+
+  /** Waits until all is as the spec says: so many gateways are ready, and nothing is under way. */
+  async waitUntilSettled(replicas: number, timeoutMs = 120_000): Promise<ImClusterObject> {
+    return waitFor(`${this.name} settled with ${replicas} gateways`, timeoutMs, async () => {
+      const cluster = await this.waitForCondition('Progressing', 'False', timeoutMs)
+      const { status } = cluster
+      const pods = await this.pods()
+      return status?.readyReplicas === replicas && pods.length === replicas ? cluster : undefined
+    })
+  }
+
+  pods(): Promise<PodObject[]> {
+    return this.kubectl.list<PodObject>(
+      'pods',
+      `app.kubernetes.io/instance=${this.name},app.kubernetes.io/name=im-gateway`,
+    )
+  }
+
+  /** A token for a user, valid for an hour. */
+  token(userId: string): Promise<string> {
+    return new SignJWT({ app: 1 })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setSubject(userId)
+      .setExpirationTime('1h')
+      .sign(new TextEncoder().encode(SECRET))
+  }
+
+  redis(...command: readonly string[]): Promise<string> {
+    return this.kubectl.run(['exec', 'deployment/redis', '--', 'redis-cli', '--raw', ...command])
+  }
+
+  /** Every stored session that names a broker, as `<key> <field>`. */
+  async sessionsOf(brokerId: string): Promise<string[]> {
+    const script = `local found = {}
+      for _, key in ipairs(redis.call('KEYS', '*:sessions')) do
+        if redis.call('TYPE', key).ok == 'hash' then
+          local flat = redis.call('HGETALL', key)
+          for i = 1, #flat, 2 do
+            if cjson.decode(flat[i + 1]).brokerId == ARGV[1] then found[#found + 1] = key .. ' ' .. flat[i] end
+          end
+        end
+      end
+      return found`
+    return (await this.redis('EVAL', script, '0', brokerId)).split('\n').filter((line) => line !== '')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (process.env['E2E_KEEP'] === 'true') return
+    await this.kubectl.run(['delete', 'imclusters', '--all', '--timeout=120s'], { timeoutMs: 130_000 })
+    await this.kubectl.run(['delete', 'namespace', this.kubectl.namespace, '--wait=false'])
+  }
+}
+
+const securityContext = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ['ALL'] },
+  runAsNonRoot: true,
+  runAsUser: 1000,
+  seccompProfile: { type: 'RuntimeDefault' },
+}
+
+function buildServers(): object[] {
+  const server = (name: string, image: string, port: number, args: readonly string[], probe: object) => [
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name },
+      spec: {
+        replicas: 1,
+        strategy: { type: 'Recreate' },
+        selector: { matchLabels: { app: name } },
+        template: {
+          metadata: { labels: { app: name } },
+          spec: {
+            terminationGracePeriodSeconds: 1,
+            // Not on the nodes that tests stop.
+            nodeSelector: { 'node-role.kubernetes.io/control-plane': '' },
+            tolerations: [{ operator: 'Exists' }],
+            containers: [
+              {
+                name,
+                image,
+                args,
+                imagePullPolicy: 'IfNotPresent',
+                ports: [{ containerPort: port }],
+                readinessProbe: { ...probe, periodSeconds: 1 },
+                securityContext,
+                volumeMounts: [{ name: 'data', mountPath: '/data' }],
+              },
+            ],
+            volumes: [{ name: 'data', emptyDir: {} }],
+          },
+        },
+      },
+    },
+    { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { selector: { app: name }, ports: [{ port }] } },
+  ]
+  const redisArgs = [
+    'redis-server',
+    '--bind',
+    '0.0.0.0',
+    '--protected-mode',
+    'no',
+    '--dir',
+    '/data',
+    '--appendonly',
+    'yes',
+  ]
+  return [
+    ...server('redis', 'redis:7.0.15-bookworm', 6379, redisArgs, { exec: { command: ['redis-cli', 'ping'] } }),
+    ...server('nats', 'nats:2.15.2', 4222, ['--addr', '0.0.0.0'], { tcpSocket: { port: 4222 } }),
+    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'auth' }, stringData: { secret: SECRET } },
+  ]
+}

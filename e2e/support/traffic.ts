@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
+import { connect, type Client } from '../../client/index.ts'
+import type { TestCluster } from './im-cluster.ts'
+import { waitFor } from './kubernetes.ts'
+
+/** Node ports that the kind cluster maps to the host; see e2e/run.ts. One ImCluster at a time has them. */
+export const nodePorts = { tcp: 30900, websocket: 30800 } as const
+
+/** The part of a spec that makes a cluster reachable from the tests. */
+export const reachable = { service: { type: 'NodePort', nodePorts } } as const
+
+/** Where clients on this machine reach the node ports. */
+export const urls = {
+  tcp: process.env['E2E_TCP_URL'] ?? `tcp://127.0.0.1:${nodePorts.tcp}`,
+  websocket: process.env['E2E_WS_URL'] ?? `ws://127.0.0.1:${nodePorts.websocket}`,
+}
+
+const CONNECT_MS = 60_000
+const SEND_EVERY_MS = 100
+
+interface Pair {
+  readonly to: string
+  readonly sender: Client
+  readonly recipient: Client
+  readonly accepted: string[]
+  readonly received: string[]
+}
+
+/** Opens a client of the SDK that counts messages for ever; resolves once it is logged in. */
+export async function openClient(cluster: TestCluster, userId: string, url: string, imei = 'e2e'): Promise<Client> {
+  const client = connect({
+    urls: url,
+    token: await cluster.token(userId),
+    device: { clientType: url.startsWith('tcp') ? 'android' : 'web', imei },
+    backoffCapMs: 1_000,
+    sendTimeoutMs: 120_000,
+  })
+  await client.ready({ timeoutMs: CONNECT_MS })
+  return client
+}
+
+/**
+ * Users who write to each other all the time, half of them over TCP and half over WebSocket. `finish` stops it and proves
+ * that every accepted message arrived, once and in order (P1).
+ */
+export class Traffic implements AsyncDisposable {
+  readonly #pairs: readonly Pair[]
+  readonly #stop = new AbortController()
+  readonly #running: Promise<void>
+
+  private constructor(pairs: readonly Pair[]) {
+    this.#pairs = pairs
+    this.#running = Promise.all(pairs.map((pair) => this.#talk(pair))).then(() => undefined)
+  }
+
+  static async start(cluster: TestCluster, pairs = 4): Promise<Traffic> {
+    const opened = Array.from({ length: pairs }, async (_, at): Promise<Pair> => {
+      const url = at % 2 === 0 ? urls.tcp : urls.websocket
+      const [sender, recipient] = await Promise.all([
+        openClient(cluster, `sender-${at}`, url),
+        openClient(cluster, `recipient-${at}`, url),
+      ])
+      const received: string[] = []
+      recipient.on('message', (message) => void received.push(message.text()))
+      return { to: `recipient-${at}`, sender, recipient, accepted: [], received }
+    })
+    return new Traffic(await Promise.all(opened))
+  }
+
+  get accepted(): number {
+    return this.#pairs.reduce((sum, { accepted }) => sum + accepted.length, 0)
+  }
+
+  /** Waits until so many more messages have been accepted: the cluster works. */
+  async flows(messages = 20, timeoutMs = 60_000): Promise<void> {
+    const wanted = this.accepted + messages
+    await waitFor(`${messages} more messages to be accepted`, timeoutMs, () => Promise.resolve(this.accepted >= wanted))
+  }
+
+  async finish(): Promise<{ messages: number }> {
+    this.#stop.abort()
+    await this.#running
+    for (const { accepted, received } of this.#pairs) {
+      await waitFor('the last message to arrive', 30_000, () => Promise.resolve(received.length >= accepted.length))
+      assert.deepEqual(received, accepted)
+    }
+    return { messages: this.accepted }
+  }
+
+  async #talk({ to, sender, accepted }: Pair): Promise<void> {
+    for (let at = 0; !this.#stop.signal.aborted; at += 1) {
+      const text = `message ${at}`
+      await sender.send(to, text)
+      accepted.push(text)
+      await delay(SEND_EVERY_MS)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    const clients = this.#pairs.flatMap(({ sender, recipient }) => [sender, recipient])
+    await Promise.allSettled([this.#running, ...clients.map((client) => client.close())])
+  }
+}
