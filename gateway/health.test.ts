@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
@@ -132,7 +133,7 @@ describe('readiness', () => {
 /** Starts one and checks that it ends with one fatal line of this code. */
 async function assertFatal(code: string, message: RegExp, env: Readonly<Record<string, string>>): Promise<void> {
   const { redis, nats } = bench
-  const options = { brokerId: 'gw-1', redisUrl: redis.url, natsUrl: nats.url, env, skipReady: true }
+  const options = { brokerId: `broken-${randomUUID()}`, redisUrl: redis.url, natsUrl: nats.url, env, skipReady: true }
   await using target = await startGateway(options)
   assert.deepEqual(await target.exited, { code: 1, signal: null })
   const lines = target.logs().filter(({ level }) => level === 60)
@@ -153,14 +154,16 @@ describe('a gateway that cannot start', { timeout: 60_000 }, () => {
     }))
 
   test('says which port is in use, and how to choose another', async () => {
-    for (const [name, url] of [
-      ['IM_TCP_PORT', gateway.tcpUrl],
-      ['IM_WS_PORT', gateway.tcpUrl],
-      ['IM_ADMIN_PORT', gateway.adminUrl],
-    ] as const) {
+    const taken = {
+      IM_TCP_PORT: gateway.tcpUrl,
+      IM_WS_PORT: gateway.tcpUrl,
+      IM_ADMIN_PORT: gateway.adminUrl,
+    }
+    const starts = Object.entries(taken).map(async ([name, url]) => {
       const { port } = new URL(url)
       await assertFatal('LISTEN_FAILED', new RegExp(`127.0.0.1:${port}: it is in use.*${name}`), { [name]: port })
-    }
+    })
+    await Promise.all(starts)
   })
 
   test('and is told to stop while it waits ends at once and cleanly', async () => {

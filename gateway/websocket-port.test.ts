@@ -57,3 +57,24 @@ for (const [name, request] of Object.entries(requests)) {
       assert.match(answer, /^HTTP\/1\.1 400 /)
     }))
 }
+
+test('a client that floods with WebSocket pings and reads no pongs is cut off', async () => {
+  const socket = connect(Number(new URL(target.gateway.wsUrl).port), '127.0.0.1')
+  socket.on('error', () => undefined)
+  const ended = once(socket, 'close').catch(() => undefined)
+  const upgrade = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+  socket.write(`GET / HTTP/1.1\r\nHost: im\r\n${upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`)
+  await once(socket, 'data')
+  socket.pause()
+  // FIN and opcode 9, masked by zeros, with the longest payload that a control frame may have (RFC 6455, section 5.5).
+  const ping = Buffer.concat([Buffer.of(0x89, 0x80 | 125, 0, 0, 0, 0), Buffer.alloc(125)])
+  const pings = Buffer.concat(Array.from({ length: 1_000 }, () => ping))
+  let written = 0
+  while (!socket.destroyed) {
+    assert.ok(written < 1_000, 'it is never cut off')
+    written += 1
+    const { promise, resolve } = Promise.withResolvers<void>()
+    socket.write(pings, () => resolve())
+    await Promise.race([promise, ended])
+  }
+})
