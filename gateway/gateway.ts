@@ -109,7 +109,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   state = 'draining'
   listeners.close()
   if (!replaced.signal.aborted) {
-    await keeper.renew()
+    void keeper.renew()
     await drainConnections(dispatcher, settings, logger, replaced.signal)
   }
   dispatcher.closeAll(replaced.signal.aborted ? 'broker_replaced' : 'going_away')
