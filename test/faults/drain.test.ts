@@ -92,6 +92,19 @@ describe('SIGTERM drains a gateway', () => {
     assert.deepEqual(await bob.online('alice'), [])
   })
 
+  it('without waiting for a Redis that does not answer', async () => {
+    await using cluster = await TestCluster.start({ gateways: ['gw-0'], env: { IM_REDIS_TIMEOUT_MS: '60000' } })
+    const leaving = cluster.gateway('gw-0')
+    await using alice = await RawClient.login(leaving, { user: 'alice' })
+    process.kill(cluster.redis.pid, 'SIGSTOP')
+    leaving.kill('SIGTERM')
+    await alice.waitFor('goAway')
+    process.kill(cluster.redis.pid, 'SIGCONT')
+    alice.destroy()
+    assert.deepEqual(await leaving.exited, ORDERLY)
+    assert.deepEqual(await cluster.store.traces(await bootIdOf(leaving)), [])
+  })
+
   for (const away of ['redis', 'nats'] as const) {
     it(`also while ${away} is away`, async () => {
       await using cluster = await TestCluster.start({ gateways: ['gw-0'], env: { IM_DRAIN_DEADLINE_MS: '1000' } })

@@ -4,27 +4,24 @@ import type { Address } from './raw-client.ts'
 
 /** A way to a gateway that can be cut: what a network does to connections that both ends would keep. */
 export class Proxy implements AsyncDisposable, Address {
+  readonly tcpUrl: string
+  readonly wsUrl: string
   readonly #servers: readonly Server[]
   readonly #sockets: Set<Socket>
 
-  private constructor(servers: readonly Server[], sockets: Set<Socket>) {
-    this.#servers = servers
+  private constructor(tcp: Server, ws: Server, sockets: Set<Socket>) {
+    this.tcpUrl = `tcp://127.0.0.1:${portOf(tcp)}`
+    this.wsUrl = `ws://127.0.0.1:${portOf(ws)}`
+    this.#servers = [tcp, ws]
     this.#sockets = sockets
   }
 
   static async start({ tcpUrl, wsUrl }: Address): Promise<Proxy> {
     const sockets = new Set<Socket>()
-    const servers = [tcpUrl, wsUrl].map((url) => createProxyServer(new URL(url), sockets))
-    await Promise.all(servers.map((server) => once(server.listen(0, '127.0.0.1'), 'listening')))
-    return new Proxy(servers, sockets)
-  }
-
-  get tcpUrl(): string {
-    return `tcp://127.0.0.1:${portOf(this.#servers[0])}`
-  }
-
-  get wsUrl(): string {
-    return `ws://127.0.0.1:${portOf(this.#servers[1])}`
+    const tcp = createProxyServer(new URL(tcpUrl), sockets)
+    const ws = createProxyServer(new URL(wsUrl), sockets)
+    await Promise.all([tcp, ws].map((server) => once(server.listen(0, '127.0.0.1'), 'listening')))
+    return new Proxy(tcp, ws, sockets)
   }
 
   /** Breaks those connections for which `choose` says so. */
@@ -56,6 +53,6 @@ function createProxyServer(target: URL, sockets: Set<Socket>): Server {
   })
 }
 
-function portOf(server: Server | undefined): number {
-  return (server?.address() as AddressInfo).port
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port
 }
