@@ -6,6 +6,7 @@ import type { ImCluster } from '../api/imcluster.ts'
 import { isApiError } from '../runtime/errors.ts'
 import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
 import type { ReconcileContext } from './context.ts'
+import { qualifyHosts } from './service-names.ts'
 import type { Fault } from './workload.ts'
 
 interface Secret extends KubeObject {
@@ -37,7 +38,7 @@ export async function reconcileDirectory(
   try {
     const url = await readRedisUrl(context, cluster, signal)
     if (typeof url !== 'string') return { fault: url }
-    const redis = await context.redis.use(key, url)
+    const redis = await context.redis.use(key, qualifyHosts(url, namespace ?? ''))
     const round = await cleanDeadBrokers({
       redis,
       keys: new Keys(cluster.spec.redis.keyPrefix),

@@ -9,6 +9,7 @@ import { BY_CLUSTER, type ReconcileContext } from './context.ts'
 import { ensureFinalizer, reconcileDeletion, removeFinalizer } from './deletion.ts'
 import { reconcileDirectory, type DirectoryState } from './directory.ts'
 import { findPodFaults, type Observation } from './observation.ts'
+import { qualifyHosts } from './service-names.ts'
 import { buildStatus } from './status.ts'
 import { reconcileWorkload, type Fault } from './workload.ts'
 
@@ -76,7 +77,8 @@ async function observe(
   // A gateway that is ready has NATS: who asks only when one is not asks seldom.
   const ready = statefulSet?.status?.readyReplicas ?? 0
   if (ready < cluster.spec.replicas && pods.length > 0) {
-    const nats = await findNatsFault(cluster.spec.nats.servers, signal)
+    const servers = cluster.spec.nats.servers.map((server) => qualifyHosts(server, cluster.metadata.namespace ?? ''))
+    const nats = await findNatsFault(servers, signal)
     if (nats !== undefined) faults.push({ reason: 'NatsUnavailable', message: `no NATS server answers: ${nats}` })
   }
   faults.push(...findPodFaults(pods))
