@@ -187,7 +187,8 @@ describe('a key set', () => {
     const [rsa, ec] = [await createSigner('RS256', 'rsa'), await createSigner('ES256', 'ec')]
     const shared = new TextEncoder().encode(`${SECRET} and at least 32 bytes long`)
     const oct = { kty: 'oct', kid: 'oct', k: Buffer.from(shared).toString('base64url') }
-    await using server = await startKeyServer(rsa.jwk, ec.jwk, oct)
+    const ps = await createSigner('PS256', 'ps')
+    await using server = await startKeyServer(rsa.jwk, ec.jwk, ps.jwk, oct)
     const authenticate = authenticateByKeys(server)
     const stranger = await createSigner('ES256', 'ec')
     const tokens = {
@@ -195,7 +196,7 @@ describe('a key set', () => {
       'by a secret in the set': await signBySecret('oct', shared),
       'by the key id of another': await stranger.sign(),
       'by a key of another type': await ec.sign({}, { kid: 'rsa' }),
-      'by an algorithm that is not allowed': await (await createSigner('ES384', 'ec')).sign(),
+      'by an algorithm that is not allowed': await ps.sign(),
       'without signature': `${Buffer.from('{"alg":"none"}').toString('base64url')}.e30.`,
     }
     for (const [what, token] of Object.entries(tokens)) {

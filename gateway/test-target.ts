@@ -28,7 +28,8 @@ export interface Target extends AsyncDisposable {
 
 /** Starts a target. Disposing it checks that the witnesses lost nothing, and that nothing but them is left. */
 export async function openTarget(): Promise<Target> {
-  const bench = await openBench()
+  await using stack = new AsyncDisposableStack()
+  const bench = stack.use(await openBench())
   const gateway = await bench.start('gw-0', {
     AUTH_MODE: 'secret',
     AUTH_SECRET: authSecret,
@@ -42,6 +43,17 @@ export async function openTarget(): Promise<Target> {
     tcp: { token: await signToken(authSecret, 1, 'witness-1') },
     webSocket: { token: await signToken(authSecret, 1, 'witness-2') },
   })
+  stack.defer(async () => {
+    const rounds = await witnesses.stop()
+    assert.ok(rounds > 10, `the witnesses exchanged only ${rounds} messages`)
+  })
+  stack.defer(async () => {
+    // The two witnesses.
+    const connections = (transport: string) => readMetric(gateway, `im_connections{transport="${transport}"}`)
+    assert.deepEqual([await connections('tcp'), await connections('websocket')], [1, 1])
+    assert.equal(await readMetric(gateway, 'im_pending_logins'), 0)
+  })
+  const closing = stack.move()
   const connect = (wire: Wire) =>
     wire === 'tcp' ? connectTcp(gateway.tcpUrl) : connectWebSocket(gateway.wsUrl, { subprotocol: subprotocols[wire] })
 
@@ -73,13 +85,6 @@ export async function openTarget(): Promise<Target> {
         })
       }
     },
-    async [Symbol.asyncDispose]() {
-      const connections = (transport: string) => readMetric(gateway, `im_connections{transport="${transport}"}`)
-      assert.deepEqual([await connections('tcp'), await connections('websocket')], [1, 1])
-      assert.equal(await readMetric(gateway, 'im_pending_logins'), 0)
-      const rounds = await witnesses.stop()
-      assert.ok(rounds > 10, `the witnesses exchanged only ${rounds} messages`)
-      await bench[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => closing.disposeAsync(),
   }
 }
