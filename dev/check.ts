@@ -18,6 +18,7 @@ function runTool(bin: string, ...args: string[]): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   const child = spawn(process.execPath, [`node_modules/.bin/${bin}`, ...args], {
     cwd: root,
+    env: { ...process.env, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: DEADLINE_MS,
   })

@@ -115,6 +115,8 @@ async function run(): Promise<void> {
     console.log('\nStopping … (Ctrl-C again to stop at once)')
     stop.abort()
   })
+  // Whoever read the output is gone, as after `npm start | head`.
+  process.stdout.on('error', () => stop.abort())
 
   await provideServers(console.error)
   await checkPorts(ports)
