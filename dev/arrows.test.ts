@@ -51,6 +51,7 @@ describe('the check of imports', () => {
     assert.equal(check({ 'gateway/a.ts': `const url = process.env['URL']` }).length, 1)
     assert.equal(check({ 'gateway/a.ts': `const { env } = process` }).length, 1)
     assert.equal(check({ 'gateway/a.ts': `import { helper } from './b.test.ts'` }).length, 1)
+    assert.equal(check({ 'gateway/a.ts': `import { helper } from './test-kit.ts'` }).length, 1)
   })
 
   it('reports what a browser has not, with the way to it', () => {

@@ -30,8 +30,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 const kubernetesAreas = new Set(['operator', 'charts'])
 /** What a test may import besides what its folder may. */
 const arrowsOfTests = ['client', 'dev', 'test']
-/** Tests and their helpers, and the folders that are nothing else. */
-const testFiles = /\.test\.ts$|\/test-[^/]+\.ts$|^(charts|dev|test|e2e|bench)\//
+/** Tests beside the code and their helpers; and the folders that are no part of the product. */
+const testFiles = /\.test\.ts$|\/test-[^/]+\.ts$/
+const testFolders = /^(charts|dev|test|e2e|bench)\//
 /** These, and all they import, run in browsers. */
 const browserFiles = /^(protocol\/.*|client\/browser\.ts)$/
 const nodeOnlyPackages = new Set([...builtinModules, 'ws', 'ioredis', 'nats', 'pino', 'prom-client'])
@@ -79,7 +80,7 @@ function findViolationsOf(path: string, source: SourceFile, graph: ImportGraph):
     if (target.startsWith('@kubernetes/client-node') && !kubernetesAreas.has(area)) {
       violations.push(`${path} imports ${target}: only ${[...kubernetesAreas].join(' and ')} may`)
     }
-    if (isTest(target) && !isTest(path)) violations.push(`${path} imports ${target}: only tests may`)
+    if (testFiles.test(target) && !isTest(path)) violations.push(`${path} imports ${target}: only tests may`)
   }
   if (source.readsEnvironment && !isTest(path) && !path.endsWith('/main.ts')) {
     violations.push(`${path} reads process.env: only a main.ts may`)
@@ -92,7 +93,7 @@ function findViolationsOf(path: string, source: SourceFile, graph: ImportGraph):
 }
 
 function isTest(path: string): boolean {
-  return testFiles.test(path)
+  return testFiles.test(path) || testFolders.test(path)
 }
 
 function areaOf(path: string): string {
