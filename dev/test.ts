@@ -49,8 +49,8 @@ let passed = 0
 let failed = 1
 const events = run({
   files,
-  // Tests mostly wait for processes and sockets; more at once would only slow each other down.
-  concurrency: Math.max(2, availableParallelism() - 1),
+  // Tests mostly wait, for processes and sockets: one more than there are cores keeps those busy.
+  concurrency: availableParallelism() + 1,
   timeout: TEST_DEADLINE_MS,
   execArgv: ['--import', new URL('file-deadline.ts', import.meta.url).href],
   signal: stop.signal,
