@@ -31,7 +31,7 @@ const kubernetesAreas = new Set(['operator', 'charts'])
 /** What a test may import besides what its folder may. */
 const arrowsOfTests = ['client', 'dev', 'test']
 /** Tests beside the code and their helpers; and the folders that are no part of the product. */
-const testFiles = /\.test\.ts$|\/test-[^/]+\.ts$/
+const testFiles = /\.(test|e2e)\.ts$|\/test-[^/]+\.ts$/
 const testFolders = /^(charts|dev|test|e2e|bench)\//
 /** These, and all they import, run in browsers. */
 const browserFiles = /^(protocol\/.*|client\/browser\.ts)$/

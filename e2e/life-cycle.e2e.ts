@@ -47,7 +47,7 @@ describe('the life of a cluster, with clients connected', () => {
   })
 
   test('a bad image is told by the condition, and recovers when it is corrected', async () => {
-    await cluster.apply({ ...reachable, image: 'im-cluster:no-such-tag' })
+    await cluster.apply({ ...reachable, image: 'im-cluster:no-such-tag', imagePullPolicy: 'Never' })
     const { status } = await cluster.waitForCondition('Degraded', 'True', 120_000, 'ImagePullFailed')
     assert.ok((status?.readyReplicas ?? 0) >= 1, 'the other gateways go on')
     await traffic.flows()

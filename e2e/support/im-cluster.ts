@@ -136,17 +136,34 @@ export class TestCluster implements AsyncDisposable {
 
   /** Every stored session that names a broker, as `<key> <field>`. */
   async sessionsOf(brokerId: string): Promise<string[]> {
+    return (await this.#storedSessions(brokerId)).map(({ place }) => place).toSorted()
+  }
+
+  /** The incarnations that the stored sessions of a broker name. */
+  async incarnationsOf(brokerId: string): Promise<string[]> {
+    return [...new Set((await this.#storedSessions(brokerId)).map(({ incarnation }) => incarnation))]
+  }
+
+  /** The id of the gateway's container in containerd. */
+  async containerId(pod: string): Promise<string> {
+    const path = '{.status.containerStatuses[0].containerID}'
+    return (await this.kubectl.run(['get', 'pod', pod, '-o', `jsonpath=${path}`])).replace('containerd://', '')
+  }
+
+  async #storedSessions(brokerId: string): Promise<{ place: string; incarnation: string }[]> {
     const script = `local found = {}
-      for _, key in ipairs(redis.call('KEYS', '*:sessions')) do
-        if redis.call('TYPE', key).ok == 'hash' then
-          local flat = redis.call('HGETALL', key)
-          for i = 1, #flat, 2 do
-            if cjson.decode(flat[i + 1]).brokerId == ARGV[1] then found[#found + 1] = key .. ' ' .. flat[i] end
+      for _, key in ipairs(redis.call('KEYS', 'im:{*}:sessions')) do
+        local flat = redis.call('HGETALL', key)
+        for i = 1, #flat, 2 do
+          local session = cjson.decode(flat[i + 1])
+          if session.brokerId == ARGV[1] then
+            found[#found + 1] = cjson.encode({ place = key .. ' ' .. flat[i], incarnation = session.incarnation })
           end
         end
       end
       return found`
-    return (await this.redis('EVAL', script, '0', brokerId)).split('\n').filter((line) => line !== '')
+    const lines = (await this.redis('EVAL', script, '0', brokerId)).split('\n').filter((line) => line !== '')
+    return lines.map((line) => JSON.parse(line) as { place: string; incarnation: string })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,13 +3,13 @@ import { cleanIncarnation, readIncarnations } from '../../session/cleanup.ts'
 import { SessionError } from '../../session/errors.ts'
 import type { Keys } from '../../session/keys.ts'
 import { readLeases } from '../../session/lease.ts'
-import type { RedisClient } from '../../session/redis.ts'
+import { guard, type RedisClient } from '../../session/redis.ts'
 import { formatTime } from '../api/conditions.ts'
-import type { CleanupRecord } from '../api/imcluster.ts'
+import type { BrokerStatus, CleanupRecord } from '../api/imcluster.ts'
 import { findPodProof, type PodFacts } from './proof.ts'
 
-/** Why the lease is no obstacle: it ran out (or was given up), or names another boot. */
-type LeaseProof = 'LeaseExpired' | 'LeaseOfAnotherBoot'
+/** Why the lease is no obstacle: it ran out, names another boot, or was given up by a gateway that left in good order. */
+type LeaseProof = 'LeaseExpired' | 'LeaseOfAnotherBoot' | 'LeaseReleased'
 
 /** An incarnation without a lease that is not cleaned yet. */
 export interface LostBroker {
@@ -37,6 +37,8 @@ export interface CleanupContext {
   readonly clusterName: string
   /** An uncached read of a pod of the cluster's namespace. */
   readonly readPod: (name: string) => Promise<PodFacts | undefined>
+  /** The brokers that the status shows: one of them that is not in the directory any more has left by itself. */
+  readonly known: readonly Pick<BrokerStatus, 'brokerId' | 'podUid' | 'bootId'>[]
   /** Boots whose cleanup is recorded already. */
   readonly recorded: ReadonlySet<string>
   /** Between the passes of a cleanup; the directory's own default when absent. */
@@ -69,12 +71,39 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
     if (outcome.lost !== undefined) lost.push(outcome.lost)
     if (outcome.waitMs !== undefined) waitMs = Math.min(waitMs ?? Infinity, outcome.waitMs)
   }
+  records.push(...(await recordDepartures(context, registered)))
   return { leases, registered, records, lost, waitMs }
 }
 
 /** Whether a broker is a pod of the cluster's StatefulSet, and not of one whose name only begins alike. */
 export function isBrokerOf(clusterName: string, brokerId: string): boolean {
   return brokerId.startsWith(`${clusterName}-`) && /^(0|[1-9]\d*)$/.test(brokerId.slice(clusterName.length + 1))
+}
+
+/** A gateway that drained took its sessions with it. That is proved and recorded like a cleanup: its index must be gone. */
+async function recordDepartures(
+  { redis, keys, known, recorded, readPod }: CleanupContext,
+  registered: readonly RegisteredIncarnation[],
+): Promise<CleanupRecord[]> {
+  const records: CleanupRecord[] = []
+  for (const { brokerId, podUid, bootId } of known) {
+    if (bootId === '' || recorded.has(bootId) || registered.some((incarnation) => incarnation.bootId === bootId))
+      continue
+    const current = await readPod(brokerId)
+    if (current?.uid === podUid) continue
+    const proof = { pod: current === undefined ? 'PodGone' : 'PodReplaced', lease: 'LeaseReleased' }
+    const orphansLeft = await guard(redis.scard(keys.index(brokerId, bootId)))
+    records.push({
+      brokerId,
+      podUid,
+      bootId,
+      proof,
+      sessionsRemoved: 0,
+      orphansLeft,
+      finishedAt: formatTime(new Date()),
+    })
+  }
+  return records
 }
 
 interface Outcome {

@@ -44,6 +44,7 @@ export async function reconcileDirectory(
       keys: new Keys(cluster.spec.redis.keyPrefix),
       clusterName,
       readPod: (name) => readPodFacts(context.api, { namespace, name }, signal),
+      known: cluster.status?.brokers ?? [],
       recorded,
       signal,
       ...(graceMs !== undefined && { graceMs }),
@@ -54,7 +55,7 @@ export async function reconcileDirectory(
       context.metrics.cleanups.inc()
       context.metrics.sessionsRemoved.inc(sessionsRemoved)
       context.metrics.orphanSessions.inc(orphansLeft)
-      context.logger.info({ cluster: key, ...record }, 'cleaned up after a dead gateway')
+      context.logger.info({ cluster: key, ...record }, 'a gateway is gone, and its sessions are')
       const note = `${brokerId} is dead (${proof.pod}, ${proof.lease}): removed ${sessionsRemoved} sessions, left ${orphansLeft}; pod ${record.podUid}, boot ${record.bootId}`
       context.record(cluster, { type: 'Normal', reason: 'SessionsCleaned', action: 'CleanUp', note })
     }

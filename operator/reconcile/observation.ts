@@ -56,9 +56,13 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
       const { bootId, state, host, connections } = lease
       return { brokerId: name, podUid, bootId, state, host, connections }
     }
-    // While Redis is away what was last known is better than nothing.
     const before = known.find((broker) => broker.brokerId === name && broker.podUid === podUid)
+    // While Redis is away what was last known is better than nothing.
     if (directory.round === undefined && before !== undefined) return before
+    // It has left the directory, and its pod is about to end: its boot is recorded once the pod is gone.
+    if (before !== undefined && pod.metadata.deletionTimestamp !== undefined) {
+      return { ...before, state: 'draining', connections: 0 }
+    }
     const host = pod.status?.podIP
     return { brokerId: name, podUid, bootId: '', state: 'pending', connections: 0, ...(host !== undefined && { host }) }
   })

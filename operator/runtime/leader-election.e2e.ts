@@ -4,16 +4,9 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { after, beforeEach, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { LeaderElector } from '../operator/runtime/leader-election.ts'
-import { buildMicroTime, leases, type LeaseSpec } from '../operator/runtime/lease.ts'
-import {
-  createNamespace,
-  openApi,
-  readKubeConfig,
-  startFaultProxy,
-  startTcpProxy,
-  until,
-} from './support/runtime-kit.ts'
+import { LeaderElector } from './leader-election.ts'
+import { buildMicroTime, leases, type LeaseSpec } from './lease.ts'
+import { createNamespace, openApi, readKubeConfig, startFaultProxy, startTcpProxy, until } from './test-kit.ts'
 
 const direct = openApi(readKubeConfig())
 const namespace = await createNamespace(direct)

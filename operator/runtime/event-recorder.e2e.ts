@@ -1,12 +1,7 @@
 // Events as people see them with kubectl: written in the background, counted, bounded.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import {
-  EventRecorder,
-  events,
-  type EventDraft,
-  type EventRecorderOptions,
-} from '../operator/runtime/event-recorder.ts'
+import { EventRecorder, events, type EventDraft, type EventRecorderOptions } from './event-recorder.ts'
 import {
   applyConfigMap,
   createNamespace,
@@ -15,7 +10,7 @@ import {
   startFaultProxy,
   startTcpProxy,
   until,
-} from './support/runtime-kit.ts'
+} from './test-kit.ts'
 
 const direct = openApi(readKubeConfig())
 const namespace = await createNamespace(direct)

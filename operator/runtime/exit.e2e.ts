@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { createNamespace, openApi, readKubeConfig } from './support/runtime-kit.ts'
+import { createNamespace, openApi, readKubeConfig } from './test-kit.ts'
 
 /** What an operator does, in short; it prints `leading`, stops on SIGTERM and must leave nothing that keeps it alive. */
 const program = `

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { KubeApi } from '../operator/runtime/api.ts'
-import { RuntimeError } from '../operator/runtime/errors.ts'
-import { Reflector, stripBulk, type ReflectorOptions } from '../operator/runtime/reflector.ts'
+import { KubeApi } from './api.ts'
+import { RuntimeError } from './errors.ts'
+import { Reflector, stripBulk, type ReflectorOptions } from './reflector.ts'
 import {
   applyConfigMap,
   configMaps,
@@ -16,7 +16,7 @@ import {
   startTcpProxy,
   until,
   type ConfigMap,
-} from './support/runtime-kit.ts'
+} from './test-kit.ts'
 
 const direct = openApi(readKubeConfig())
 const { proxy, config } = await startTcpProxy()

@@ -1,15 +1,8 @@
 // The API client against a real API server.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { isApiError } from '../operator/runtime/errors.ts'
-import {
-  applyConfigMap,
-  configMaps,
-  createNamespace,
-  openApi,
-  readKubeConfig,
-  startTcpProxy,
-} from './support/runtime-kit.ts'
+import { isApiError } from './errors.ts'
+import { applyConfigMap, configMaps, createNamespace, openApi, readKubeConfig, startTcpProxy } from './test-kit.ts'
 
 const { proxy, config } = await startTcpProxy()
 const api = openApi(config)

@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { type AgentOptions } from 'node:https'
 import { promisify } from 'node:util'
-import { KubeApi, type KubeApiOptions } from '../../operator/runtime/api.ts'
-import { isApiError } from '../../operator/runtime/errors.ts'
-import { type KubeObject, type Resource } from '../../operator/runtime/resource.ts'
-import { loadKubeConfig } from '../../operator/runtime/transport.ts'
-import { FaultProxy } from './fault-proxy.ts'
-import { TcpProxy } from './tcp-proxy.ts'
+import { KubeApi, type KubeApiOptions } from './api.ts'
+import { isApiError } from './errors.ts'
+import { type KubeObject, type Resource } from './resource.ts'
+import { loadKubeConfig } from './transport.ts'
+import { FaultProxy } from './test-fault-proxy.ts'
+import { TcpProxy } from './test-tcp-proxy.ts'
 
 export interface ConfigMap extends KubeObject {
   data?: Record<string, string>
