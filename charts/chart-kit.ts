@@ -71,7 +71,7 @@ export function renderChart(chart: ChartName, values: object = {}, release = 'im
 }
 
 /** Parses the documents of a YAML stream as they are. */
-export function parseObjects(yaml: string): Rendered[] {
+function parseObjects(yaml: string): Rendered[] {
   return yaml
     .split(/^---$/m)
     .filter((document) => /^\w/m.test(document))

@@ -2,13 +2,31 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { format, resolveConfig } from 'prettier'
 import { readCustomResource, type Schema } from '../operator/api/crd-schema.ts'
 import { findSecurityFaults, lacks, podOf, renderChart, runHelm, runTool, type Rendered } from './chart-kit.ts'
+import { buildSpecSchema, closeSchema } from './values-schema.ts'
 
 const CHART = 'im-cluster'
 const tryout = { tryout: { enabled: true } }
 const own = { spec: { redis: { url: 'redis://redis.example:6379' }, nats: { servers: ['nats://nats.example:4222'] } } }
+
+const COMMAND = 'node charts/cluster.test.ts --write'
+const schemaFile = fileURLToPath(new URL('im-cluster/values.schema.json', import.meta.url))
+const specSchema = readCustomResource().schema.properties?.['spec'] ?? {}
+
+if (process.argv.includes('--write')) {
+  writeFileSync(schemaFile, await buildValuesSchema(readFileSync(schemaFile, 'utf8')))
+}
+
+/** Puts the schema of ImCluster.spec into that of the chart's values. */
+async function buildValuesSchema(text: string): Promise<string> {
+  const schema = JSON.parse(text) as { properties: Record<string, unknown> }
+  schema.properties['spec'] = buildSpecSchema(specSchema)
+  return await format(JSON.stringify(schema), { ...(await resolveConfig(schemaFile)), filepath: schemaFile })
+}
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -33,8 +51,14 @@ function fill(schema: Schema, key = 'value'): unknown {
   if (type === 'object') return { [key]: fill(additionalProperties ?? { type: 'string' }, key) }
   if (type === 'boolean') return true
   if (type === 'integer') return schema.maximum ?? 2_147_483_647
-  return schema.enum?.[0] ?? key
+  // Fits every pattern.
+  return schema.enum?.[0] ?? '1'
 }
+
+test('the schema of the values has that of the CRD', async () => {
+  const text = readFileSync(schemaFile, 'utf8')
+  assert.equal(text, await buildValuesSchema(text), `out of date; run: ${COMMAND}`)
+})
 
 describe('the chart im-cluster', { skip: lacks('helm') }, () => {
   it('is accepted by helm lint', () => {
@@ -66,9 +90,7 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
   })
 
   it('passes every field of spec on as it is', () => {
-    const schema = readCustomResource().schema.properties?.['spec']
-    assert.ok(schema)
-    const spec = fill(schema) as Json
+    const spec = fill(specSchema) as Json
     assert.deepEqual(specOf({ spec }), spec)
     assert.deepEqual(specOf({ spec, ...tryout }), spec, 'also in a try-out')
   })
@@ -158,6 +180,9 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
   it('refuses mistakes, and says where they are', () => {
     const mistakes: readonly (readonly [Json, RegExp, string?])[] = [
       [{ replicas: 3 }, /'replicas' not allowed/],
+      [{ ...tryout, spec: { replica: 3 } }, /at '\/spec'.*'replica' not allowed/],
+      [{ ...tryout, spec: { replicas: '3' } }, /spec\/replicas.*want integer/s],
+      [{ ...tryout, spec: { drain: { deadline: 3 } } }, /spec\/drain.*'deadline' not allowed/s],
       [{ spec: [] }, /spec.*want object/s],
       [{ tryout: { enable: true } }, /'enable' not allowed/],
       [{ tryout: { enabled: 'yes' } }, /enabled.*want boolean/s],
@@ -177,7 +202,7 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
   it('makes ImClusters that fit the CRD', { skip: lacks('kubeconform') }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'im-charts-'))
     try {
-      writeFileSync(join(folder, 'imcluster.json'), JSON.stringify(close(readCustomResource().schema)))
+      writeFileSync(join(folder, 'imcluster.json'), JSON.stringify(closeSchema(readCustomResource().schema)))
       // Kubernetes' own kinds would be checked by schemas from the network: an API server does that in e2e/.
       const args = ['-strict', '-schema-location', `${folder}/{{ .ResourceKind }}.json`, '-verbose']
       const check = (values: object) => {
@@ -185,7 +210,10 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
         return runTool('kubeconform', args, JSON.stringify(cluster))
       }
       for (const values of [tryout, own]) assert.match(check(values).output, /ImCluster im is valid/)
-      assert.match(check({ ...tryout, spec: { replica: 3 } }).output, /ImCluster im is invalid.*replica/s)
+      assert.match(
+        check({ ...tryout, image: { repository: 'a'.repeat(513) } }).output,
+        /ImCluster im is invalid.*image/s,
+      )
     } finally {
       rmSync(folder, { recursive: true })
     }
@@ -205,18 +233,3 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
     }
   })
 })
-
-/** A schema that refuses fields it does not have, as the API server does. */
-function close(schema: Schema): Json {
-  const { properties, items, additionalProperties } = schema
-  return {
-    ...schema,
-    ...(properties !== undefined && {
-      properties: Object.fromEntries(Object.entries(properties).map(([name, property]) => [name, close(property)])),
-      // The schema of metadata is the API server's own.
-      additionalProperties: false,
-    }),
-    ...(items !== undefined && { items: close(items) }),
-    ...(additionalProperties !== undefined && { additionalProperties: close(additionalProperties) }),
-  }
-}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const operations = readFileSync(`${root}docs/operations.md`, 'utf8')
+
+/** Words in CamelCase that the reconcile steps have and that are no reasons of conditions or Events. */
+const others = new Set(
+  'Ready Progressing Draining Degraded True False Secret PodScheduled Delete CleanUp Normal Warning Background'.split(
+    ' ',
+  ),
+)
+/** Reasons of the kubelet, which `waitingFaults` translates. */
+const kubelets = /^(ErrImage|Image|InvalidImage|CrashLoopBackOff|CreateContainer|RunContainer)(?!PullFailed)/
+
+test('docs/operations.md explains every reason that the operator gives', () => {
+  const files = globSync('operator/reconcile/*.ts', { cwd: root, exclude: ['**/*.test.ts'] })
+  const words = files.flatMap((file) => [
+    ...readFileSync(`${root}${file}`, 'utf8').matchAll(/(?<!isApiError.*)'([A-Z][a-z]+(?:[A-Z][a-z]+)*)'/g),
+  ])
+  const reasons = new Set(
+    words.map(([, word = '']) => word).filter((word) => !others.has(word) && !kubelets.test(word)),
+  )
+  assert.ok(reasons.size > 20, [...reasons].join())
+  assert.deepEqual(
+    [...reasons].filter((reason) => !operations.includes(`\`${reason}\``)),
+    [],
+  )
+})
