@@ -19,8 +19,8 @@ while (performance.now() < deadline) {
       process.exit(0)
     }
     if (response.ok) method = 'GET'
-    const progress = body.status?.conditions?.find(({ type }) => type === 'Progressing')?.message
-    tell(response.ok ? (progress ?? 'waiting for the operator') : `${response.status}: ${body.message}`)
+    const taken = body.status?.conditions?.find(({ type, reason }) => type === 'Progressing' && reason === 'Deleting')
+    tell(response.ok ? (taken?.message ?? 'waiting for the operator') : `${response.status}: ${body.message}`)
   } catch (error) {
     tell(`the API server does not answer: ${error.cause?.message ?? error.message}`)
   }
