@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { assertDelivered, Device, startTraffic } from '../kit/device.ts'
 import { Proxy } from '../kit/proxy.ts'
 import { Random } from '../kit/random.ts'
-import { bootIdOf, TestCluster } from '../kit/test-cluster.ts'
+import { bootIdOf, exitOf, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 
 const CHAOS_MS = 15_000
@@ -23,13 +23,13 @@ const faults: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
   async 'kill -9 of a gateway'({ cluster, random }) {
     const dying = cluster.gateway(random.pick(names))
     dying.kill('SIGKILL')
-    await dying.exited
+    await exitOf(dying)
     await cluster.startGateway(dying.brokerId)
   },
   async 'a gateway drains and comes back'({ cluster, random }) {
     const leaving = cluster.gateway(random.pick(names))
     leaving.kill('SIGTERM')
-    assert.deepEqual(await leaving.exited, { code: 0, signal: null })
+    assert.deepEqual(await exitOf(leaving), { code: 0, signal: null })
     await cluster.startGateway(leaving.brokerId)
   },
   async 'a gateway stands still'({ cluster, random }) {

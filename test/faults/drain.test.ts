@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { assertDelivered, assertSenderOrder, Device, startTraffic } from '../kit/device.ts'
 import { RawClient } from '../kit/raw-client.ts'
-import { bootIdOf, readiness, TestCluster } from '../kit/test-cluster.ts'
+import { bootIdOf, exitOf, readiness, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 
 const ORDERLY = { code: 0, signal: null }
@@ -29,7 +29,7 @@ describe('SIGTERM drains a gateway', () => {
     await until('traffic flows', () => moving.every(({ received }) => received.length > 20))
     leaving.kill('SIGTERM')
     const drainedAt = performance.now()
-    assert.deepEqual(await leaving.exited, ORDERLY)
+    assert.deepEqual(await exitOf(leaving), ORDERLY)
     t.diagnostic(`drained in ${Math.round(performance.now() - drainedAt)} ms`)
     const accepted = (await Promise.all(traffic.map((each) => each.stop()))).flat()
 
@@ -68,7 +68,7 @@ describe('SIGTERM drains a gateway', () => {
     const guest = stack.use(await RawClient.open(leaving, 'json'))
     leaving.kill('SIGTERM')
     const begunAt = performance.now()
-    assert.equal(await guest.ended, 'going_away')
+    assert.equal(await guest.ended(), 'going_away')
     assert.deepEqual(await readiness(leaving), { status: 503, body: 'draining' })
     await assert.rejects(RawClient.open(leaving), { code: 'ECONNREFUSED' })
 
@@ -85,9 +85,9 @@ describe('SIGTERM drains a gateway', () => {
     await bob.send('alice', 'while draining')
     await Promise.all(clients.map((client) => client.waitFor('message')))
 
-    for (const client of clients) assert.equal(await client.ended, 'going_away')
+    for (const client of clients) assert.equal(await client.ended(), 'going_away')
     assert.ok(performance.now() - begunAt >= 1500, 'not before the deadline')
-    assert.deepEqual(await leaving.exited, ORDERLY)
+    assert.deepEqual(await exitOf(leaving), ORDERLY)
     assert.deepEqual(await cluster.store.traces(boot), [])
     assert.deepEqual(await bob.online('alice'), [])
   })
@@ -101,7 +101,7 @@ describe('SIGTERM drains a gateway', () => {
     await alice.waitFor('goAway')
     process.kill(cluster.redis.pid, 'SIGCONT')
     alice.destroy()
-    assert.deepEqual(await leaving.exited, ORDERLY)
+    assert.deepEqual(await exitOf(leaving), ORDERLY)
     assert.deepEqual(await cluster.store.traces(await bootIdOf(leaving)), [])
   })
 
@@ -115,8 +115,8 @@ describe('SIGTERM drains a gateway', () => {
       await until('it is noticed', async () => (await readiness(leaving)).status === 503)
       gone.destroy()
       leaving.kill('SIGTERM')
-      assert.equal(await alice.ended, 'going_away')
-      assert.deepEqual(await leaving.exited, ORDERLY)
+      assert.equal(await alice.ended(), 'going_away')
+      assert.deepEqual(await exitOf(leaving), ORDERLY)
       assert.ok(!leaving.logs().some(({ level }) => Number(level) >= 50), 'without an error')
     })
   }

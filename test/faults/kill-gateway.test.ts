@@ -29,7 +29,7 @@ describe('kill -9 of a gateway', () => {
     await until('traffic flows', () => aliceWeb.received.length > 20 && alicePhone.received.length > 20)
     dying.kill('SIGKILL')
     const killedAt = performance.now()
-    assert.equal(await carol.ended, 'lost')
+    assert.equal(await carol.ended(), 'lost')
 
     for (const device of [alicePhone, aliceWeb, dave]) {
       await until(`${device.name} is elsewhere`, () => device.brokerId === 'gw-1')

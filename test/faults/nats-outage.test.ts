@@ -8,7 +8,8 @@ import { PATIENCE_MS, until } from '../kit/wait.ts'
 
 /** How long what was accepted meanwhile may take after NATS is back. */
 const BACK_MS = 5_000
-/** No verifying round comes by chance within a test: what arrives does so because NATS is back. */
+/** With so many users at each gateway the slow round of verification takes 20 s: what arrives does so because NATS is back. */
+const BYSTANDERS = 40
 const env = { IM_VERIFY_ROUND_MS: '600000' }
 
 /** Bob at gw-0 sends to alice at gw-1, and dave at gw-1 to erin at gw-0: every message has to cross. */
@@ -20,6 +21,12 @@ async function connectPeople(cluster: TestCluster) {
   const dave = stack.use(await Device.open([second], { user: 'dave' }))
   const erin = stack.use(await Device.open([first], { user: 'erin' }))
   const carol = stack.use(await RawClient.login(first, { user: 'carol' }))
+  for (const gateway of [first, second]) {
+    const names = Array.from({ length: BYSTANDERS }, (_, index) => `${gateway.brokerId}-${index}`)
+    for (const bystander of await Promise.all(names.map((user) => RawClient.login(gateway, { user })))) {
+      stack.use(bystander)
+    }
+  }
   const pairs = [
     { from: bob, to: alice },
     { from: dave, to: erin },

@@ -7,7 +7,7 @@ import { codeName } from '../../protocol/codes.ts'
 import { FrameDecoder } from '../../protocol/frame-decoder.ts'
 import { subprotocols, type ClientFrame, type Frame, type FrameOf, type FrameType } from '../../protocol/frames.ts'
 import { decodeJson, encodeJson } from '../../protocol/json.ts'
-import { PATIENCE_MS } from './wait.ts'
+import { inTime, PATIENCE_MS } from './wait.ts'
 
 /** The ways to a gateway: raw TCP, and WebSocket with either subprotocol. */
 export const wires = ['tcp', 'binary', 'json'] as const
@@ -85,8 +85,8 @@ export class RawClient implements AsyncDisposable {
   }
 
   /** Resolves with `ending` when the connection is over. */
-  get ended(): Promise<string> {
-    return this.#ended.promise
+  async ended(): Promise<string> {
+    return inTime('the end of the connection', this.#ended.promise)
   }
 
   /** Writes frames in one piece. */
@@ -155,7 +155,7 @@ export class RawClient implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.destroy()
-    await this.ended
+    await this.ended()
   }
 
   #nextId(): number {

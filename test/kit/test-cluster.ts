@@ -1,8 +1,9 @@
+import type { Exit } from '../../dev/child.ts'
 import { startGateway, type GatewayProcess } from '../../dev/gateway-process.ts'
 import { startNats, type NatsServer } from '../../dev/nats-server.ts'
 import { startRedis, type RedisServer } from '../../dev/redis-server.ts'
 import { Store } from './store.ts'
-import { PATIENCE_MS } from './wait.ts'
+import { inTime, PATIENCE_MS } from './wait.ts'
 
 export interface TestClusterOptions {
   /** Gateways to start with. */
@@ -97,6 +98,11 @@ function portsOf({ tcpUrl, wsUrl, adminUrl }: GatewayProcess): { tcp: number; ws
 export async function bootIdOf(gateway: GatewayProcess): Promise<string> {
   const line = await gateway.waitForLog(({ msg }) => msg === 'ready for connections', PATIENCE_MS)
   return String(line['bootId'])
+}
+
+/** How a gateway ended. */
+export function exitOf({ brokerId, exited }: GatewayProcess): Promise<Exit> {
+  return inTime(`the end of ${brokerId}`, exited)
 }
 
 /** What /readyz answers: the status and its text. */

@@ -6,6 +6,24 @@ export const PATIENCE_MS = 20_000
 const POLL_MS = 20
 
 /**
+ * What the promise resolves with.
+ *
+ * @throws Error that names `what` when that takes too long
+ */
+export async function inTime<Value>(what: string, promise: Promise<Value>, timeoutMs = PATIENCE_MS): Promise<Value> {
+  const over = new AbortController()
+  const late = delay(timeoutMs, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`${what}: not within ${timeoutMs} ms`)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    over.abort()
+    late.catch(() => undefined)
+  }
+}
+
+/**
  * Asks again and again until `probe` returns something other than undefined and false, and resolves with that. For what
  * announces itself by no event, such as keys in Redis. While `probe` rejects the answer counts as no.
  *
