@@ -7,7 +7,7 @@ import type { CodeName } from '../protocol/codes.ts'
 import type { Frame } from '../protocol/frames.ts'
 import { encodeJson } from '../protocol/json.ts'
 import { assertCounted, SECRET } from './test-bench.ts'
-import { maxFrameBytes, openTarget, wires, type Target } from './test-target.ts'
+import { frameTimeoutMs, maxFrameBytes, openTarget, wires, type Target } from './test-target.ts'
 
 let target: Target
 
@@ -78,10 +78,13 @@ describe('bytes that are no frames', () => {
       }
     }))
 
-  test('a frame that comes byte by byte, and fast enough, is a frame', async () => {
+  test('a frame that comes byte by byte, and fast enough, is a frame, and its time ends with it', async () => {
     await using client = await target.connect('tcp')
-    for (const byte of encodeBinary(buildLogin({ token: target.token }))) await client.sendRaw(Uint8Array.of(byte))
-    await client.next('loggedIn')
+    await client.login({ token: target.token })
+    for (const byte of encodeBinary(ping)) await client.sendRaw(Uint8Array.of(byte))
+    await client.next('pong')
+    await delay(2 * frameTimeoutMs)
+    await client.sync()
   })
 
   test('half a frame in a WebSocket message', () =>

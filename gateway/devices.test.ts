@@ -5,7 +5,15 @@ import { connectWebSocket, type RawClient } from '../dev/raw-client.ts'
 import { NO_CLIENT_TYPE, type FrameOf } from '../protocol/frames.ts'
 import { Keys } from '../session/keys.ts'
 import { parseUserSession, type UserSession } from '../session/user-session.ts'
-import { eventually, loginTcp, loginWebSocket, openBench, type GatewayAddress, type TestBench } from './test-bench.ts'
+import {
+  eventually,
+  loginTcp,
+  loginWebSocket,
+  openBench,
+  readMetric,
+  type GatewayAddress,
+  type TestBench,
+} from './test-bench.ts'
 
 const [web, ios, android, windows, macos] = [1, 2, 3, 4, 5] as const
 const keys = new Keys()
@@ -138,6 +146,38 @@ describe('the same device again', () => {
       for (const client of [again, browser]) client.destroy()
     })
   }
+
+  test('and its old connection, ended before it hears of that, has not left', async () => {
+    const [here, there] = gateways.unlimited
+    const connections = () => readMetric(here, 'im_connections{transport="tcp"}')
+    await using browser = await loginTcp(here, { token: '1:racer', imei: 'browser' })
+    const phone = await loginTcp(here, { token: '1:racer', imei: 'phone', clientType: ios })
+    await browser.next('notice')
+    const before = await connections()
+    // The eviction is held up on its way.
+    process.kill(bench.nats.pid, 'SIGSTOP')
+    let again: RawClient
+    try {
+      again = await loginTcp(there, { token: '1:racer', imei: 'phone', clientType: ios })
+      phone.destroy()
+      await eventually(connections, (count) => count < before, 'connections')
+      // Another user's leave, handled behind it.
+      const other = await loginTcp(here, { token: '1:other' })
+      other.destroy()
+      await eventually(
+        () => readSessions('other'),
+        ([session]) => session?.connectState === 2,
+        'session',
+      )
+      await browser.sync()
+    } finally {
+      process.kill(bench.nats.pid, 'SIGCONT')
+    }
+    assert.deepEqual(await browser.next('notice'), { type: 'notice', event: 'joined', clientType: ios, imei: 'phone' })
+    await browser.sync()
+    assert.deepEqual(browser.unread, [])
+    again.destroy()
+  })
 })
 
 describe('other devices of the user', () => {

@@ -27,6 +27,7 @@ after(() => bench[Symbol.asyncDispose]())
 /** Sends durable messages, one after the other, until `enough`; returns how many. */
 async function sendUntil(from: RawClient, to: string, enough: () => Promise<boolean>): Promise<number> {
   for (let seq = 1; ; seq++) {
+    assert.ok(seq < 1_000, `${to} has been sent ${seq * payload.length} bytes and still counts as reading`)
     from.send(buildSend(to, `${seq} ${payload}`, { requestId: seq }))
     assert.equal((await from.next('accepted')).seq, seq)
     if (await enough()) return seq

@@ -9,6 +9,7 @@ import { assertCounted, openBench, readMetric, SECRET, startWitnesses } from './
 /** The secret of the target's tokens. */
 export const authSecret = `${SECRET} and at least 32 bytes long`
 export const maxFrameBytes = 8_192
+export const frameTimeoutMs = 250
 
 /** A way to talk to a gateway. */
 export type Wire = 'tcp' | 'binary' | 'json'
@@ -35,7 +36,7 @@ export async function openTarget(): Promise<Target> {
     AUTH_SECRET: authSecret,
     AUTH_APPS: '1',
     MAX_FRAME_BYTES: String(maxFrameBytes),
-    FRAME_TIMEOUT_MS: '250',
+    FRAME_TIMEOUT_MS: String(frameTimeoutMs),
   })
   const token = await signToken(authSecret, 1, 'mallory')
   const witnesses = await startWitnesses(gateway, {
