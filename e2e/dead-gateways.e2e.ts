@@ -4,6 +4,7 @@ import type { Client } from '../client/index.ts'
 import { run } from './support/command.ts'
 import { TestCluster, type Cleanup } from './support/im-cluster.ts'
 import { waitFor, type PodObject } from './support/kubernetes.ts'
+import { killContainer } from './support/operator.ts'
 import { openClient, reachable, urls } from './support/traffic.ts'
 
 /** From the proof on: the lease has run out, and the pod or container is gone. */
@@ -87,10 +88,7 @@ describe('what a dead gateway leaves', () => {
   test('a container that crashed in its pod: the new process of the same pod keeps its own sessions', async () => {
     await login(12)
     const before = await pod('im-1')
-    // As node's PID 1 the gateway is out of reach of a SIGKILL from within; the kernel's abort signal is not handled.
-    const node = before.spec.nodeName ?? ''
-    const id = await cluster.containerId('im-1')
-    await run('docker', ['exec', node, 'ctr', '--namespace', 'k8s.io', 'tasks', 'kill', '--signal', 'SIGKILL', id])
+    await killContainer(cluster.kubectl, 'im-1', 'KILL')
     await waitFor('the restart', 60_000, async () => {
       const { metadata, status } = await pod('im-1')
       assert.equal(metadata.uid, before.metadata.uid)

@@ -3,7 +3,7 @@ import { SignJWT } from 'jose'
 import { Kubectl, waitFor, type KubeObject, type PodObject } from './kubernetes.ts'
 
 /** What the e2e run prepared: see e2e/run.ts. */
-export const GATEWAY_IMAGE = process.env['E2E_IMAGE'] ?? 'im-cluster:e2e'
+const GATEWAY_IMAGE = process.env['E2E_IMAGE'] ?? 'im-cluster:e2e'
 const SECRET = 'only for the end-to-end tests of im-cluster'
 
 interface Condition {
@@ -71,10 +71,15 @@ export class TestCluster implements AsyncDisposable {
 
   /** Creates or changes the ImCluster. */
   async apply(spec: object = {}): Promise<void> {
-    await this.kubectl.apply({
+    await this.kubectl.apply(this.build(spec))
+  }
+
+  /** An ImCluster, of this name or another, on this namespace's servers. */
+  build(spec: object = {}, name = this.name): object {
+    return {
       apiVersion: 'imcluster.io/v1alpha1',
       kind: 'ImCluster',
-      metadata: { name: this.name },
+      metadata: { name, namespace: this.kubectl.namespace },
       spec: {
         image: GATEWAY_IMAGE,
         replicas: 2,
@@ -84,7 +89,7 @@ export class TestCluster implements AsyncDisposable {
         drain: { rate: 200, deadlineSeconds: 20, jitterSeconds: 1 },
         ...spec,
       },
-    })
+    }
   }
 
   async read(): Promise<ImClusterObject> {
@@ -142,12 +147,6 @@ export class TestCluster implements AsyncDisposable {
   /** The incarnations that the stored sessions of a broker name. */
   async incarnationsOf(brokerId: string): Promise<string[]> {
     return [...new Set((await this.#storedSessions(brokerId)).map(({ incarnation }) => incarnation))]
-  }
-
-  /** The id of the gateway's container in containerd. */
-  async containerId(pod: string): Promise<string> {
-    const path = '{.status.containerStatuses[0].containerID}'
-    return (await this.kubectl.run(['get', 'pod', pod, '-o', `jsonpath=${path}`])).replace('containerd://', '')
   }
 
   async #storedSessions(brokerId: string): Promise<{ place: string; incarnation: string }[]> {

@@ -9,6 +9,7 @@ import { buildStatefulSet } from '../build/stateful-set.ts'
 import { isApiError } from '../runtime/errors.ts'
 import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
 import type { ReconcileContext } from './context.ts'
+import { isAsWanted, withDigest } from './drift.ts'
 
 /** A mistake in the spec, or in what is around the cluster, that no retry cures; told by the condition Degraded. */
 export interface Fault {
@@ -45,18 +46,21 @@ async function applyObject<T extends KubeObject>(
   context: ReconcileContext,
   cluster: ImCluster,
   resource: Resource<T>,
-  wanted: T,
+  built: T,
   signal: AbortSignal,
 ): Promise<Fault | undefined> {
   const applied = context.memory.applied(keyOf(cluster))
+  const wanted = withDigest(built)
   const name = `${resource.kind} ${wanted.metadata.name}`
   const json = JSON.stringify(wanted)
-  const last = applied.get(name)
   const live = context.readStored(resource, keyOf(wanted))
-  if (last !== undefined && live !== undefined && last.wanted === json && last.version === versionOf(live))
-    return undefined
+  if (live !== undefined) {
+    const last = applied.get(name)
+    if (last?.wanted === json && last.version === versionOf(live)) return undefined
+    if (isAsWanted(live, wanted)) return undefined
+  }
   try {
-    if (last === undefined && !(await isOurs(context, cluster, resource, wanted, signal))) {
+    if (!isOwnedBy(live, cluster) && !(await isFree(context, cluster, resource, wanted, signal))) {
       const message = `${name} exists and belongs to somebody else; delete it, or give the ImCluster another name`
       return { reason: 'NameConflict', message }
     }
@@ -69,17 +73,20 @@ async function applyObject<T extends KubeObject>(
   }
 }
 
-/** A server-side apply by force would take over whatever has the name. */
-async function isOurs<T extends KubeObject>(
+function isOwnedBy(object: KubeObject | undefined, { metadata: { uid } }: ImCluster): boolean {
+  return object?.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true
+}
+
+/** Whether a name is not taken by somebody else: a server-side apply by force would take over whatever has it. */
+async function isFree<T extends KubeObject>(
   { api }: ReconcileContext,
   cluster: ImCluster,
   resource: Resource<T>,
-  wanted: T,
+  { metadata }: T,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    const found = await api.get(resource, wanted.metadata, { signal })
-    return found.metadata.ownerReferences?.some(({ uid }) => uid === cluster.metadata.uid) === true
+    return isOwnedBy(await api.get(resource, metadata, { signal }), cluster)
   } catch (error) {
     if (isApiError(error, 'NOT_FOUND')) return true
     throw error
@@ -95,8 +102,7 @@ async function deleteObject<T extends KubeObject>(
   const { namespace, name } = cluster.metadata
   const live = readStored(resource, keyOf({ namespace, name }))
   const uid = live?.metadata.uid
-  if (uid === undefined || live?.metadata.ownerReferences?.some((owner) => owner.uid === cluster.metadata.uid) !== true)
-    return
+  if (uid === undefined || !isOwnedBy(live, cluster)) return
   memory.applied(keyOf(cluster)).delete(`${resource.kind} ${name}`)
   await api.delete(resource, { namespace, name }, { uid, signal }).catch((error: unknown) => {
     if (!isApiError(error, 'NOT_FOUND', 'CONFLICT')) throw error

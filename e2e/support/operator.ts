@@ -1,0 +1,43 @@
+import { run } from './command.ts'
+import { Kubectl, waitFor, type PodObject } from './kubernetes.ts'
+
+const SELECTOR = 'app.kubernetes.io/name=im-cluster-operator'
+export const system = new Kubectl('im-system')
+
+export function operatorPods(): Promise<PodObject[]> {
+  return system.list<PodObject>('pods', SELECTOR)
+}
+
+/** The name of the pod that leads. */
+export function readLeader(): Promise<string> {
+  return waitFor('a leader', 60_000, async () => {
+    const holder = await system.run(['get', 'lease', 'im-cluster-operator', '-o', 'jsonpath={.spec.holderIdentity}'])
+    const name = holder.slice(0, holder.lastIndexOf('_'))
+    const pods = await operatorPods()
+    return pods.some(({ metadata }) => metadata.name === name && metadata.deletionTimestamp === undefined) && name
+  })
+}
+
+/** Kills the leader's process as kill -9 does. */
+export async function killLeader(): Promise<void> {
+  const name = await readLeader()
+  await killContainer(system, name, 'KILL')
+}
+
+/** Sends a signal to the processes of a pod's only container, from its node: what PID 1 cannot catch or refuse. */
+export async function killContainer(kubectl: Kubectl, pod: string, signal: 'KILL' | 'STOP' | 'CONT'): Promise<void> {
+  const path = '{.spec.nodeName} {.status.containerStatuses[0].containerID}'
+  const [node = '', id = ''] = (await kubectl.run(['get', 'pod', pod, '-o', `jsonpath=${path}`])).split(' ')
+  const task = id.replace('containerd://', '')
+  const action = { KILL: ['kill', '--signal', 'SIGKILL'], STOP: ['pause'], CONT: ['resume'] }[signal]
+  await run('docker', ['exec', node, 'ctr', '--namespace', 'k8s.io', 'tasks', ...action, task])
+}
+
+/** A metric of the operator's leader; the sum over its labels. */
+export async function readOperatorMetric(name: string): Promise<number> {
+  const pod = await readLeader()
+  await using forward = await system.forward(`pod/${pod}`, 8081)
+  const text = await (await fetch(`http://127.0.0.1:${forward.port}/metrics`)).text()
+  const lines = text.split('\n').filter((line) => line.startsWith(name) && /[ {]/.test(line.charAt(name.length)))
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}

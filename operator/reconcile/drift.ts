@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto'
+import type { KubeObject } from '../runtime/resource.ts'
+
+/** On every object that the operator applies: the digest of what was applied. */
+const APPLIED = 'imcluster.io/applied'
+
+/** Marks a wanted object with its own digest, so that a later process sees what was applied by an earlier one. */
+export function withDigest<T extends KubeObject>(wanted: T): T {
+  const digest = createHash('sha256').update(JSON.stringify(wanted)).digest('base64url')
+  const { metadata } = wanted
+  return { ...wanted, metadata: { ...metadata, annotations: { ...metadata.annotations, [APPLIED]: digest } } }
+}
+
+/**
+ * Whether an object is as it was last applied: by its digest, which shows what is no longer wanted, and by its fields,
+ * which show what somebody else changed. It may say no without need, where the API server writes a value in another way.
+ */
+export function isAsWanted(live: KubeObject, wanted: KubeObject): boolean {
+  return contains(live, wanted)
+}
+
+function contains(live: unknown, wanted: unknown): boolean {
+  if (wanted === undefined) return true
+  if (Array.isArray(wanted)) {
+    return Array.isArray(live) && live.length === wanted.length && wanted.every((item, at) => contains(live[at], item))
+  }
+  if (wanted === null || typeof wanted !== 'object') return live === wanted
+  if (live === null || typeof live !== 'object') return false
+  return Object.entries(wanted).every(([key, value]) => contains((live as Record<string, unknown>)[key], value))
+}
