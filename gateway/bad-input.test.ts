@@ -78,10 +78,15 @@ describe('bytes that are no frames', () => {
       }
     }))
 
-  test('a frame that comes byte by byte, and fast enough, is a frame, and its time ends with it', async () => {
+  test('a frame that comes in pieces, and fast enough, is a frame, and its time ends with it', async () => {
     await using client = await target.connect('tcp')
     await client.login({ token: target.token })
-    for (const byte of encodeBinary(ping)) await client.sendRaw(Uint8Array.of(byte))
+    const bytes = encodeBinary(ping)
+    for (const piece of [bytes.subarray(0, 1), bytes.subarray(1, 5), bytes.subarray(5)]) {
+      await client.sendRaw(piece)
+      // So that the pieces do not arrive as one.
+      await delay(10)
+    }
     await client.next('pong')
     await delay(2 * frameTimeoutMs)
     await client.sync()
