@@ -29,7 +29,6 @@ const recordSchema = z.discriminatedUnion('type', [
 
 /** One record, without its frame. */
 export type BusRecord = z.output<typeof recordSchema>
-export type BusRecordType = BusRecord['type']
 
 const LENGTH_BYTES = 4
 const EMPTY = new Uint8Array(0)
