@@ -29,7 +29,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 /** Those that speak of Kubernetes' own objects. */
 const kubernetesAreas = new Set(['operator', 'charts'])
 /** What a test may import besides what its folder may. */
-const arrowsOfTests = ['client', 'dev', 'test']
+const arrowsOfTests = ['client', 'dev', 'test', 'e2e']
 /** Tests beside the code and their helpers; and the folders that are no part of the product. */
 const testFiles = /\.(test|e2e)\.ts$|\/test-[^/]+\.ts$/
 const testFolders = /^(charts|dev|test|e2e|bench)\//

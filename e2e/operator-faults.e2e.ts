@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { TestCluster } from './support/im-cluster.ts'
 import { run } from './support/command.ts'
 import { waitFor } from './support/kubernetes.ts'
@@ -51,7 +52,7 @@ describe('the operator under faults', () => {
 
   test('a restart, and a new version of the operator, restart no gateway', async () => {
     const before = await podUids()
-    await system.run(['set', 'env', 'deployment/im-cluster-operator', `IM_OPERATOR_CONCURRENCY=${5}`])
+    await system.run(['set', 'env', 'deployment/im-cluster-operator', 'IM_OPERATOR_CONCURRENCY=5'])
     await system.run(['rollout', 'status', 'deployment/im-cluster-operator', '--timeout=120s'], { timeoutMs: 130_000 })
     await cluster.apply({ ...reachable, replicas: 3 })
     await cluster.waitUntilSettled(3)
@@ -104,7 +105,7 @@ describe('the operator under faults', () => {
     )
     const before = await countWrites()
     const { metadata } = await cluster.read()
-    await new Promise<void>((resolve) => void setTimeout(resolve, IDLE_MS))
+    await delay(IDLE_MS)
     assert.equal((await cluster.read()).metadata.resourceVersion, metadata.resourceVersion)
     assert.deepEqual(await countWrites(), before)
   })

@@ -13,7 +13,7 @@ Creates a kind cluster of three nodes, installs the operator, and runs the end-t
 Needs docker, kind, kubectl and helm. KIND_NODE_IMAGE chooses the image of the nodes.
 
   --only NAME         runs only the files whose name contains NAME; may repeat
-  --keep              leaves the cluster and what the tests made, and says how to use them
+  --keep              leaves the kind cluster, with the operator in it, and says how to use it
   --kubeconfig FILE   uses this cluster instead, which has the image im-cluster:e2e and the node ports 30800 and 30900
   --name NAME         name of the kind cluster (im-e2e)
   --help              this text
@@ -86,7 +86,7 @@ async function installOperator(): Promise<void> {
 }
 
 async function runTests(files: readonly string[]): Promise<boolean> {
-  const env = { ...process.env, E2E_IMAGE: IMAGE, E2E_KEEP: String(values.keep) }
+  const env = { ...process.env, E2E_IMAGE: IMAGE }
   // One file at a time: they share the node ports, and some stop nodes.
   const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', ...files]
   const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })

@@ -107,6 +107,9 @@ export class Connection implements TransportEvents {
   /** Refuses a request. The connection goes on. */
   refuse(requestId: number, error: ProtocolError): void {
     this.#context.metrics.errors.inc({ code: error.code })
+    if (error.code === 'internal') {
+      this.#context.logger.error({ connectionId: this.id, err: error.cause }, 'a request failed')
+    }
     this.send({ type: 'error', requestId, code: error.number, message: error.message })
   }
 

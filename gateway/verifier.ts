@@ -53,19 +53,19 @@ export class Verifier implements AsyncDisposable {
   }
 
   async #work(): Promise<void> {
-    if (!this.#everything) return this.#verifySlice(Math.ceil((this.#table.size * TICK_MS) / this.#roundMs))
+    if (!this.#everything) return this.#verifySlice(Math.ceil((this.#table.size * TICK_MS) / this.#roundMs), false)
     this.#everything = false
     try {
       this.#round = undefined
-      await this.#verifySlice(Infinity)
+      await this.#verifySlice(Infinity, true)
     } catch (error) {
       this.#everything = true
       throw error
     }
   }
 
-  /** Verifies the next `count` users of the round, or what is left of it. */
-  async #verifySlice(count: number): Promise<void> {
+  /** Verifies the next `count` users of the round, or what is left of it; with `lost`, Redis may have lost indexes too. */
+  async #verifySlice(count: number, lost: boolean): Promise<void> {
     this.#round ??= this.#table.users()[Symbol.iterator]()
     let left = count
     while (left > 0 && !this.#closed) {
@@ -75,7 +75,9 @@ export class Verifier implements AsyncDisposable {
         if (next.done === true) break
         batch.push(next.value)
       }
-      await this.#verify(batch.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined)))
+      const users = batch.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined))
+      if (lost) await this.#directory.reindex(users.flat().flatMap(({ stored }) => stored ?? []))
+      await this.#verify(users)
       left -= batch.length
       if (batch.length < BATCH && left > 0) {
         this.#round = undefined

@@ -111,6 +111,15 @@ test('garbage among the sessions is counted and keeps nobody from logging in', a
   assert.deepEqual((await directory.verify([{ user, sessions: [session] }]))[0]?.stale, [])
 })
 
+test('an index that Redis lost between the two steps of a login is written again', async () => {
+  const { directory, indexed, keys } = setUp()
+  const { session } = await directory.login(createDraft())
+  await redis.del(keys.index(session.brokerId, session.incarnation.split('/').at(-1) ?? ''))
+  assert.deepEqual(await indexed(session), [])
+  await directory.reindex([session])
+  assert.deepEqual(await indexed(session), [indexMember(user, session)])
+})
+
 test('only the connection that a session names takes it offline or removes it', async () => {
   const { directory, stored, indexed, keys } = setUp()
   const incarnation = createIncarnation()

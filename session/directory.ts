@@ -169,6 +169,17 @@ export class Directory {
     return users.map((user, at) => readSessions(user, replies[at] ?? [], this.#options.onGarbage).filter(isOnline))
   }
 
+  /**
+   * Indexes sessions of living connections again: when Redis lost its data between the two steps of a login, the index may
+   * miss a session that is there (I1). One round trip.
+   */
+  async reindex(sessions: readonly UserSession[]): Promise<void> {
+    await sendAll(
+      this.#redis,
+      sessions.map((session) => (target: Commands) => target.sadd(this.#index(session), indexMember(session, session))),
+    )
+  }
+
   /** Compares what a gateway holds with what Redis knows, for many users in one round trip. */
   async verify(entries: readonly VerifyEntry[]): Promise<VerifyResult[]> {
     const held = entries.flatMap(({ sessions }) => sessions)

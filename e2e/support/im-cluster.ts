@@ -166,7 +166,6 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (process.env['E2E_KEEP'] === 'true') return
     await this.kubectl.run(['delete', 'imclusters', '--all', '--timeout=120s'], { timeoutMs: 130_000 })
     await this.kubectl.run(['delete', 'namespace', this.kubectl.namespace, '--wait=false'])
   }
@@ -180,8 +179,8 @@ const securityContext = {
   seccompProfile: { type: 'RuntimeDefault' },
 }
 
-function buildServers(): object[] {
-  const server = (name: string, image: string, port: number, args: readonly string[], probe: object) => [
+function buildServer(name: string, image: string, port: number, args: readonly string[], probe: object): object[] {
+  return [
     {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
@@ -216,6 +215,9 @@ function buildServers(): object[] {
     },
     { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { selector: { app: name }, ports: [{ port }] } },
   ]
+}
+
+function buildServers(): object[] {
   const redisArgs = [
     'redis-server',
     '--bind',
@@ -228,8 +230,8 @@ function buildServers(): object[] {
     'yes',
   ]
   return [
-    ...server('redis', 'redis:7.0.15-bookworm', 6379, redisArgs, { exec: { command: ['redis-cli', 'ping'] } }),
-    ...server('nats', 'nats:2.15.2', 4222, ['--addr', '0.0.0.0'], { tcpSocket: { port: 4222 } }),
+    ...buildServer('redis', 'redis:7.0.15-bookworm', 6379, redisArgs, { exec: { command: ['redis-cli', 'ping'] } }),
+    ...buildServer('nats', 'nats:2.15.2', 4222, ['--addr', '0.0.0.0'], { tcpSocket: { port: 4222 } }),
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'auth' }, stringData: { secret: SECRET } },
   ]
 }

@@ -9,7 +9,7 @@ export function operatorPods(): Promise<PodObject[]> {
 }
 
 /** The name of the pod that leads. */
-export function readLeader(): Promise<string> {
+function readLeader(): Promise<string> {
   return waitFor('a leader', 60_000, async () => {
     const holder = await system.run(['get', 'lease', 'im-cluster-operator', '-o', 'jsonpath={.spec.holderIdentity}'])
     const name = holder.slice(0, holder.lastIndexOf('_'))

@@ -76,7 +76,7 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
 }
 
 /** Whether a broker is a pod of the cluster's StatefulSet, and not of one whose name only begins alike. */
-export function isBrokerOf(clusterName: string, brokerId: string): boolean {
+function isBrokerOf(clusterName: string, brokerId: string): boolean {
   return brokerId.startsWith(`${clusterName}-`) && /^(0|[1-9]\d*)$/.test(brokerId.slice(clusterName.length + 1))
 }
 

@@ -26,7 +26,7 @@ export function gatewayStatus(pod: Pod): V1ContainerStatus | undefined {
 }
 
 /** What the proof of a dead process reads of a pod. */
-export function buildPodFacts(pod: Pod): PodFacts {
+function buildPodFacts(pod: Pod): PodFacts {
   const status = gatewayStatus(pod)
   const ended = status?.state?.terminated ?? status?.lastState?.terminated
   return {

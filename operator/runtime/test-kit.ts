@@ -20,7 +20,7 @@ export const configMaps: Resource<ConfigMap> = {
   namespaced: true,
 }
 
-export const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
+const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
 
 type KubeConfig = ReturnType<typeof loadKubeConfig>
 
@@ -32,12 +32,12 @@ export function readKubeConfig(): KubeConfig {
 }
 
 /** Where the API server is. */
-export function serverOf(config: KubeConfig): URL {
+function serverOf(config: KubeConfig): URL {
   return new URL(config.getCurrentCluster()?.server ?? '')
 }
 
 /** The same cluster and user at another address. */
-export function withServer(config: KubeConfig, server: string): KubeConfig {
+function withServer(config: KubeConfig, server: string): KubeConfig {
   const moved = readKubeConfig()
   const { clusters, users, contexts, currentContext } = config
   moved.loadFromOptions({
