@@ -66,6 +66,12 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
     const host = pod.status?.podIP
     return { brokerId: name, podUid, bootId: '', state: 'pending', connections: 0, ...(host !== undefined && { host }) }
   })
+  // Deleted by force, a pod is forgotten while its process still drains.
+  for (const { brokerId, podUid, bootId, host } of directory.round?.registered ?? []) {
+    const lease = directory.round?.leases.get(brokerId)
+    if (lease?.bootId !== bootId || pods.some(({ metadata }) => metadata.uid === podUid)) continue
+    brokers.push({ brokerId, podUid, bootId, state: lease.state, host, connections: lease.connections })
+  }
   for (const { incarnation } of directory.round?.lost ?? []) {
     const { brokerId, podUid, bootId, host, cleanedAt } = incarnation
     if (cleanedAt === undefined) brokers.push({ brokerId, podUid, bootId, state: 'lost', host, connections: 0 })

@@ -4,21 +4,13 @@ import { type AgentOptions } from 'node:https'
 import { promisify } from 'node:util'
 import { KubeApi, type KubeApiOptions } from './api.ts'
 import { isApiError } from './errors.ts'
-import { type KubeObject, type Resource } from './resource.ts'
+import { type Resource } from './resource.ts'
 import { loadKubeConfig } from './transport.ts'
 import { FaultProxy } from './test-fault-proxy.ts'
+import { configMaps, type ConfigMap } from './test-server.ts'
+
+export { configMaps, type ConfigMap } from './test-server.ts'
 import { TcpProxy } from './test-tcp-proxy.ts'
-
-export interface ConfigMap extends KubeObject {
-  data?: Record<string, string>
-}
-
-export const configMaps: Resource<ConfigMap> = {
-  apiVersion: 'v1',
-  kind: 'ConfigMap',
-  plural: 'configmaps',
-  namespaced: true,
-}
 
 const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
 

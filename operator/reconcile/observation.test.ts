@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
+import type { ImCluster } from '../api/imcluster.ts'
+import type { Pod } from '../cleanup/pod.ts'
+import { buildBrokers, findPodFaults, type Observation } from './observation.ts'
+
+const incarnation = (brokerId: string, podUid: string, bootId: string): RegisteredIncarnation => ({
+  brokerId,
+  podUid,
+  bootId,
+  host: '10.0.0.1',
+  startedAt: 0,
+})
+const lease = (of: RegisteredIncarnation, state: Lease['state'] = 'ready'): Lease => ({ ...of, state, connections: 3 })
+const pod = (name: string, uid: string, more: object = {}): Pod => ({ metadata: { name, uid, ...more } })
+
+function observe(
+  pods: readonly Pod[],
+  leases: readonly Lease[],
+  registered: readonly RegisteredIncarnation[],
+  known: object[] = [],
+) {
+  const byBroker = new Map(leases.map((one) => [one.brokerId, one]))
+  const round = { leases: byBroker, registered, records: [], lost: [], waitMs: undefined }
+  const cluster = { status: { brokers: known } } as unknown as ImCluster
+  const observation: Observation = { cluster, statefulSet: undefined, pods, directory: { round }, faults: [] }
+  return buildBrokers(observation).map(({ brokerId, podUid, bootId, state }) => [brokerId, podUid, bootId, state])
+}
+
+test('a gateway is what its lease says, and pending while it has none', () => {
+  const a = incarnation('im-0', 'a', 'boot-a')
+  assert.deepEqual(observe([pod('im-0', 'a'), pod('im-1', 'b')], [lease(a)], [a]), [
+    ['im-0', 'a', 'boot-a', 'ready'],
+    ['im-1', 'b', '', 'pending'],
+  ])
+})
+
+test('a process that drains after its pod was deleted by force is not forgotten', () => {
+  const old = incarnation('im-0', 'old', 'boot-old')
+  assert.deepEqual(observe([pod('im-0', 'new')], [lease(old, 'draining')], [old]), [
+    ['im-0', 'new', '', 'pending'],
+    ['im-0', 'old', 'boot-old', 'draining'],
+  ])
+})
+
+test('a gateway that has left, in a pod about to end, keeps its boot until the pod is gone', () => {
+  const known = { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a', state: 'ready', connections: 5 }
+  const ending = pod('im-0', 'a', { deletionTimestamp: '2026-01-01T00:00:00Z' })
+  assert.deepEqual(observe([ending], [], [], [known]), [['im-0', 'a', 'boot-a', 'draining']])
+})
+
+test('a container that cannot start is a fault with the name of the pod; one that starts is none', () => {
+  const waiting = (reason: string): Pod => ({
+    ...pod('im-0', 'a'),
+    status: {
+      containerStatuses: [
+        { name: 'gateway', image: '', imageID: '', ready: false, restartCount: 0, state: { waiting: { reason } } },
+      ],
+    },
+  })
+  assert.deepEqual(
+    findPodFaults([waiting('ErrImagePull'), waiting('ContainerCreating')]).map(({ reason, message }) => [
+      reason,
+      /im-0/.test(message),
+    ]),
+    [['ImagePullFailed', true]],
+  )
+})
