@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { TestCluster } from './support/im-cluster.ts'
+import { nextImage, TestCluster } from './support/im-cluster.ts'
 import { waitFor } from './support/kubernetes.ts'
 import { reachable, Traffic } from './support/traffic.ts'
 
@@ -31,9 +31,9 @@ describe('the life of a cluster, with clients connected', () => {
     await traffic.flows()
   })
 
-  test('a change of the device policy rolls out one pod at a time', async () => {
+  test('a change of image and device policy rolls out one pod at a time', async () => {
     const before = await cluster.pods()
-    await cluster.apply({ ...reachable, devicePolicy: { preset: 'triple' } })
+    await cluster.apply({ ...reachable, image: nextImage, devicePolicy: { preset: 'triple' } })
     let fewest = Infinity
     await waitFor('the roll-out', 180_000, async () => {
       const pods = await cluster.pods()

@@ -87,7 +87,7 @@ describe('the operator under faults', () => {
     await cluster.kubectl.run(['scale', 'deployment', 'nats', '--replicas=0'])
     await cluster.kubectl.run(['scale', 'imcluster', 'im', '--replicas=3'])
     const { status } = await cluster.waitForCondition('Degraded', 'True', 90_000, 'NatsUnavailable')
-    assert.match(status?.conditions.find(({ type }) => type === 'Degraded')?.message ?? '', /nats:4222/)
+    assert.match(status?.conditions.find(({ type }) => type === 'Degraded')?.message ?? '', /nats\..*:4222/)
     await cluster.kubectl.run(['scale', 'deployment', 'nats', '--replicas=1'])
     await cluster.waitUntilSettled(3, 180_000)
     await cluster.waitForCondition('Degraded', 'False', 90_000)

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { saveArtifacts } from './support/artifacts.ts'
@@ -89,8 +90,18 @@ async function runTests(files: readonly string[]): Promise<boolean> {
   const env = { ...process.env, E2E_IMAGE: IMAGE }
   // One file at a time: they share the node ports, and some stop nodes.
   const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', ...files]
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })
-  const [code] = (await once(child, 'exit')) as [number | null]
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  // The tests end first, then the cluster is deleted as always.
+  const stop = () => void child.kill('SIGTERM')
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  const counts = { pass: 0, fail: 0 }
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`)
+    const count = /^ℹ (pass|fail|cancelled) (\d+)$/.exec(line)
+    if (count !== null) counts[count[1] === 'pass' ? 'pass' : 'fail'] += Number(count[2])
+  }
+  const code = child.exitCode ?? ((await once(child, 'exit')) as [number | null])[0]
+  process.stdout.write(`${counts.pass} passed, ${counts.fail} failed\n`)
   return code === 0
 }
 

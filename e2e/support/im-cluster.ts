@@ -4,6 +4,8 @@ import { Kubectl, waitFor, type KubeObject, type PodObject } from './kubernetes.
 
 /** What the e2e run prepared: see e2e/run.ts. */
 const GATEWAY_IMAGE = process.env['E2E_IMAGE'] ?? 'im-cluster:e2e'
+/** The same under another tag. */
+export const nextImage = `${GATEWAY_IMAGE}-next`
 const SECRET = 'only for the end-to-end tests of im-cluster'
 
 interface Condition {

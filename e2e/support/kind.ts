@@ -42,7 +42,7 @@ export async function deleteKindCluster({ name, kubeconfig }: KindCluster): Prom
   await rm(join(kubeconfig, '..'), { recursive: true, force: true })
 }
 
-/** Builds the image and brings it, and those of Redis and NATS, onto the nodes. */
+/** Brings the image, under both its tags, and those of Redis and NATS onto the nodes. */
 export async function loadImages(cluster: KindCluster, image: string, root: string): Promise<void> {
   const present = await Promise.all(
     BASE_IMAGES.map((base) => run('docker', ['image', 'inspect', base]).catch(() => '')),
@@ -50,12 +50,13 @@ export async function loadImages(cluster: KindCluster, image: string, root: stri
   for (const [at, base] of BASE_IMAGES.entries()) {
     if (present[at] === '') await run('docker', ['pull', base], { timeoutMs: CREATE_TIMEOUT_MS })
   }
-  await run('kind', ['load', 'docker-image', '--name', cluster.name, image, ...BASE_IMAGES], {
+  await run('kind', ['load', 'docker-image', '--name', cluster.name, image, `${image}-next`, ...BASE_IMAGES], {
     timeoutMs: CREATE_TIMEOUT_MS,
     cwd: root,
   })
 }
 
+/** Builds the image under its tag and under a second one, `<tag>-next`. */
 export async function buildImage(image: string, root: string): Promise<void> {
-  await run('docker', ['build', '--tag', image, '.'], { cwd: root, timeoutMs: 600_000 })
+  await run('docker', ['build', '--tag', image, '--tag', `${image}-next`, '.'], { cwd: root, timeoutMs: 600_000 })
 }

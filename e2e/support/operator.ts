@@ -18,10 +18,13 @@ function readLeader(): Promise<string> {
   })
 }
 
-/** Kills the leader's process as kill -9 does. */
+/** Kills the leader's process as kill -9 does; waits for one where the last was killed just now. */
 export async function killLeader(): Promise<void> {
-  const name = await readLeader()
-  await killContainer(system, name, 'KILL')
+  await waitFor('a leader to kill', 60_000, async () => {
+    // Between two lives of a container there is nothing to kill.
+    await killContainer(system, await readLeader(), 'KILL')
+    return true
+  })
 }
 
 /** Sends a signal to the processes of a pod's only container, from its node: what PID 1 cannot catch or refuse. */
