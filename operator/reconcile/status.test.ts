@@ -84,4 +84,6 @@ test('the latest 20 cleanups are kept, newest first, none twice', () => {
     records.slice(5).map((_, at) => 24 - at),
   )
   assert.deepEqual(buildStatus(observe(2, whole, {}, first), [record(24)]).cleanups, first.cleanups)
+  const again = { ...record(24), sessionsRemoved: 0, finishedAt: '2026-01-01T00:00:09Z' }
+  assert.deepEqual(buildStatus(observe(2, whole, {}, first), [again]).cleanups, first.cleanups)
 })

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { buildSelector, formatSelector } from '../api/constants.ts'
 import { setCondition, type ConditionState } from '../api/conditions.ts'
 import type { BrokerStatus, CleanupRecord, Condition, ImClusterStatus } from '../api/imcluster.ts'
@@ -37,11 +38,18 @@ export function buildStatus(
   }
 }
 
-/** Newest first; one record for each boot, unless a later pass removed something more. */
+/**
+ * Newest first; one record for each boot, unless a later pass removed something more. Two passes can make the same record:
+ * of two leaders, or when the first had not been seen yet.
+ */
 function mergeCleanups(records: readonly CleanupRecord[], former: readonly CleanupRecord[]): readonly CleanupRecord[] {
-  const known = new Set(former.map((record) => JSON.stringify(record)))
-  const fresh = records.filter((record) => !known.has(JSON.stringify(record)))
-  return fresh.length === 0 ? former : [...fresh.toReversed(), ...former].slice(0, MAX_CLEANUPS)
+  const merged = [...former]
+  for (const record of records) {
+    const same = merged.filter(({ bootId }) => bootId === record.bootId)
+    const known = same.some((other) => record.sessionsRemoved === 0 || isDeepStrictEqual(other, record))
+    if (!known) merged.unshift(record)
+  }
+  return merged.length === former.length ? former : merged.slice(0, MAX_CLEANUPS)
 }
 
 function buildConditions(
