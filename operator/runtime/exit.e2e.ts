@@ -48,7 +48,7 @@ test('a process that led, watched, worked and recorded ends by itself within sec
   using api = openApi(readKubeConfig())
   await using namespace = await createNamespace(api)
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    cwd: new URL('..', import.meta.url),
+    cwd: new URL('../..', import.meta.url),
     env: { ...process.env, RUNTIME_NAMESPACE: namespace.name },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
