@@ -161,7 +161,9 @@ describe('a gateway that cannot start', { timeout: 60_000 }, () => {
     }
     const starts = Object.entries(taken).map(async ([name, url]) => {
       const { port } = new URL(url)
-      await assertFatal('LISTEN_FAILED', new RegExp(`127.0.0.1:${port}: it is in use.*${name}`), { [name]: port })
+      // The system chooses the others, so that only this one can be in use.
+      const ports = { IM_TCP_PORT: '0', IM_WS_PORT: '0', IM_ADMIN_PORT: '0', [name]: port }
+      await assertFatal('LISTEN_FAILED', new RegExp(`127.0.0.1:${port}: it is in use.*${name}`), ports)
     })
     await Promise.all(starts)
   })

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import type { GatewayProcess } from '../dev/gateway-process.ts'
 import { connectTcp, connectWebSocket, type LoginFields, type RawClient } from '../dev/raw-client.ts'
 import { signToken } from '../dev/token.ts'
 import { codes, type CodeName } from '../protocol/codes.ts'
 import { subprotocols, type Frame } from '../protocol/frames.ts'
-import { assertCounted, openBench, readMetric, SECRET, startWitnesses } from './test-bench.ts'
+import { SECRET, assertCounted, eventually, openBench, readMetric, startWitnesses } from './test-bench.ts'
 
 /** The secret of the target's tokens. */
 export const authSecret = `${SECRET} and at least 32 bytes long`
@@ -51,8 +52,16 @@ export async function openTarget(): Promise<Target> {
   stack.defer(async () => {
     // The two witnesses.
     const connections = (transport: string) => readMetric(gateway, `im_connections{transport="${transport}"}`)
-    assert.deepEqual([await connections('tcp'), await connections('websocket')], [1, 1])
-    assert.equal(await readMetric(gateway, 'im_pending_logins'), 0)
+    // The gateway hears of the end of the last client a moment after the client itself.
+    await eventually(
+      async () => [
+        await connections('tcp'),
+        await connections('websocket'),
+        await readMetric(gateway, 'im_pending_logins'),
+      ],
+      (counts) => isDeepStrictEqual(counts, [1, 1, 0]),
+      'nothing but the witnesses to be left',
+    )
   })
   const closing = stack.move()
   const connect = (wire: Wire) =>
