@@ -84,6 +84,6 @@ async function talk(io: Io, client: Client, to: string): Promise<void> {
 
 /** Control characters of others would let them write anywhere on this terminal. */
 function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what it is there to find
   return text.replaceAll(/[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/g, '\uFFFD')
 }

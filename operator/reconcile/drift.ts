@@ -15,16 +15,14 @@ export function withDigest<T extends KubeObject>(wanted: T): T {
  * Whether an object is as it was last applied: by its digest, which shows what is no longer wanted, and by its fields,
  * which show what somebody else changed. It may say no without need, where the API server writes a value in another way.
  */
-export function isAsWanted(live: KubeObject, wanted: KubeObject): boolean {
-  return contains(live, wanted)
-}
-
-function contains(live: unknown, wanted: unknown): boolean {
+export function isAsWanted(live: unknown, wanted: unknown): boolean {
   if (wanted === undefined) return true
   if (Array.isArray(wanted)) {
-    return Array.isArray(live) && live.length === wanted.length && wanted.every((item, at) => contains(live[at], item))
+    return (
+      Array.isArray(live) && live.length === wanted.length && wanted.every((item, at) => isAsWanted(live[at], item))
+    )
   }
   if (wanted === null || typeof wanted !== 'object') return live === wanted
   if (live === null || typeof live !== 'object') return false
-  return Object.entries(wanted).every(([key, value]) => contains((live as Record<string, unknown>)[key], value))
+  return Object.entries(wanted).every(([key, value]) => isAsWanted((live as Record<string, unknown>)[key], value))
 }
