@@ -1,5 +1,6 @@
 import { loadYaml } from '@kubernetes/client-node'
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 /** A rendered object, as plain JSON. */
@@ -36,6 +37,11 @@ export type ChartName = 'im-cluster-operator' | 'im-cluster'
 
 const DEADLINE_MS = 30_000
 const root = fileURLToPath(new URL('.', import.meta.url))
+
+/** The version of the package, which is that of the charts and the default tag of the image. */
+export const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
 
 /** False, or why tests with a program are skipped: for the option `skip` of a test. */
 export function lacks(program: 'helm' | 'kubeconform'): string | false {

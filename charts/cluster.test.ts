@@ -6,7 +6,7 @@ import { describe, it, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
 import { readCustomResource, type Schema } from '../operator/api/crd-schema.ts'
-import { findSecurityFaults, lacks, podOf, renderChart, runHelm, runTool, type Rendered } from './chart-kit.ts'
+import { findSecurityFaults, lacks, podOf, renderChart, runHelm, runTool, version, type Rendered } from './chart-kit.ts'
 import { buildSpecSchema, closeSchema } from './values-schema.ts'
 
 const CHART = 'im-cluster'
@@ -79,7 +79,7 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
     )
     assert.deepEqual(specOf(own), {
       ...own.spec,
-      image: 'im-cluster:0.1.0',
+      image: `im-cluster:${version}`,
       auth: { mode: 'secret', secretRef: { name: 'im-auth', key: 'secret' } },
     })
     const refusals: readonly (readonly [Json, RegExp])[] = [
@@ -97,7 +97,7 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
 
   it('fills in only what spec leaves out', () => {
     assert.deepEqual(specOf({ ...tryout, spec: { redis: { keyPrefix: 'a:' }, nats: { subjectPrefix: 'a.' } } }), {
-      image: 'im-cluster:0.1.0',
+      image: `im-cluster:${version}`,
       redis: { url: 'redis://im-redis.chat.svc:6379', keyPrefix: 'a:' },
       nats: { servers: ['nats://im-nats.chat.svc:4222'], subjectPrefix: 'a.' },
       auth: { mode: 'secret', secretRef: { name: 'im-auth', key: 'secret' } },
@@ -131,7 +131,7 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
     const objects = renderChart(CHART, tryout)
     assert.deepEqual(objects.flatMap(findSecurityFaults), [])
     const images = objects.map((object) => podOf(object)?.containers[0]?.image).filter((image) => image !== undefined)
-    assert.deepEqual(images.toSorted(), ['im-cluster:0.1.0', 'nats:2.15.2', 'redis:7.0.15-bookworm'])
+    assert.deepEqual(images.toSorted(), [`im-cluster:${version}`, 'nats:2.15.2', 'redis:7.0.15-bookworm'])
     for (const name of ['im-redis', 'im-nats']) {
       find(objects, 'Service', name)
       find(objects, 'NetworkPolicy', name)
@@ -220,9 +220,6 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
   })
 
   it('is of the same version as the package, and as the chart of the operator', () => {
-    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-      version: string
-    }
     for (const chart of [CHART, 'im-cluster-operator']) {
       const text = readFileSync(new URL(`${chart}/Chart.yaml`, import.meta.url), 'utf8')
       assert.deepEqual(

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it, test } from 'node:test'
 import { parseSettings } from '../operator/settings.ts'
-import { findSecurityFaults, lacks, parseYaml, podOf, renderChart, runHelm, type Rendered } from './chart-kit.ts'
+import {
+  findSecurityFaults,
+  lacks,
+  parseYaml,
+  podOf,
+  renderChart,
+  runHelm,
+  version,
+  type Rendered,
+} from './chart-kit.ts'
 
 const CHART = 'im-cluster-operator'
 const COMMAND = 'node charts/operator.test.ts --write'
@@ -143,7 +152,7 @@ describe('the chart im-cluster-operator', { skip: lacks('helm') }, () => {
 
   it('names the image by tag, digest or both', () => {
     const digest = `sha256:${'a'.repeat(64)}`
-    assert.equal(imageOf({}), 'registry.example:5000/im:0.1.0')
+    assert.equal(imageOf({}), `registry.example:5000/im:${version}`)
     assert.equal(imageOf({ tag: '1.2' }), 'registry.example:5000/im:1.2')
     assert.equal(imageOf({ digest }), `registry.example:5000/im@${digest}`)
     assert.equal(imageOf({ tag: '1.2', digest }), `registry.example:5000/im:1.2@${digest}`)
