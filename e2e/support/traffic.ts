@@ -48,9 +48,15 @@ export class Traffic implements AsyncDisposable {
   readonly #pairs: readonly Pair[]
   readonly #stop = new AbortController()
   readonly #running: Promise<void>
+  #interruptions = 0
 
   private constructor(pairs: readonly Pair[]) {
     this.#pairs = pairs
+    for (const client of this.#clients) {
+      client.on('disconnected', ({ attempt }) => {
+        if (attempt === 0) this.#interruptions += 1
+      })
+    }
     this.#running = Promise.all(pairs.map((pair) => this.#talk(pair))).then(() => undefined)
   }
 
@@ -72,10 +78,27 @@ export class Traffic implements AsyncDisposable {
     return this.#pairs.reduce((sum, { accepted }) => sum + accepted.length, 0)
   }
 
+  /** How often a client was left without a connection. A hand-over is none: the new connection comes first (P3). */
+  get interruptions(): number {
+    return this.#interruptions
+  }
+
+  get #clients(): Client[] {
+    return this.#pairs.flatMap(({ sender, recipient }) => [sender, recipient])
+  }
+
   /** Waits until so many more messages have been accepted: the cluster works. */
   async flows(messages = 20, timeoutMs = 60_000): Promise<void> {
     const wanted = this.accepted + messages
     await waitFor(`${messages} more messages to be accepted`, timeoutMs, () => Promise.resolve(this.accepted >= wanted))
+  }
+
+  /** Waits until every recipient has got so many more messages: each client is connected, wherever it was before. */
+  async flowsForAll(messages = 5, timeoutMs = 60_000): Promise<void> {
+    const wanted = this.#pairs.map(({ received }) => received.length + messages)
+    await waitFor(`${messages} more messages to arrive at every client`, timeoutMs, () =>
+      Promise.resolve(this.#pairs.every(({ received }, at) => received.length >= (wanted[at] ?? 0))),
+    )
   }
 
   async finish(): Promise<{ messages: number }> {
@@ -99,7 +122,6 @@ export class Traffic implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
-    const clients = this.#pairs.flatMap(({ sender, recipient }) => [sender, recipient])
-    await Promise.allSettled([this.#running, ...clients.map((client) => client.close())])
+    await Promise.allSettled([this.#running, ...this.#clients.map((client) => client.close())])
   }
 }
