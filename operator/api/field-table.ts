@@ -15,6 +15,19 @@ export function buildFieldTable(schema: Schema, part: string): string {
   return ['| Field | Type | Default | Meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')
 }
 
+/** The fields right below `part`, each with the names of those within it, as a Markdown table. */
+export function buildFieldSummary(schema: Schema, part: string): string {
+  const { properties = {}, required = [] } = schema.properties?.[part] ?? {}
+  const rows = Object.entries(properties).map(([name, field]) => {
+    const within = Object.keys(field.properties ?? {}).map((inner) => `\`${inner}\``)
+    // The column has the default already.
+    const about = (field.description ?? '').replace(/(?<=\.) The default is [^.]*\.$/, '')
+    const value = describeDefault(field, required.includes(name))
+    return `| \`${name}\` | ${value} | ${escape(about)} | ${within.join(', ')} |`
+  })
+  return ['| Field | Default | Meaning | Within it |', '| --- | --- | --- | --- |', ...rows].join('\n')
+}
+
 function describeType(field: Schema): string {
   if (field['x-kubernetes-int-or-string'] === true) return 'integer or string'
   if (field.type === 'array') return `list of ${describeType(field.items ?? {})}`

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
 import { readCustomResource } from './crd-schema.ts'
-import { buildFieldTable } from './field-table.ts'
+import { buildFieldSummary, buildFieldTable } from './field-table.ts'
 import { buildTypeSource } from './type-source.ts'
 
 const COMMAND = 'node operator/api/generated.test.ts --write'
@@ -12,8 +12,11 @@ const { schema } = readCustomResource()
 
 function fillTables(text: string): string {
   return text.replaceAll(
-    /(<!-- fields: (\w+) -->\n)[^]*?(\n<!-- \/fields -->)/g,
-    (_, begin: string, part: string, end: string) => `${begin}\n${buildFieldTable(schema, part)}\n${end}`,
+    /(<!-- (fields|summary): (\w+) -->\n)[^]*?(\n<!-- \/\2 -->)/g,
+    (_, begin: string, kind: string, part: string, end: string) => {
+      const build = kind === 'fields' ? buildFieldTable : buildFieldSummary
+      return `${begin}\n${build(schema, part)}\n${end}`
+    },
   )
 }
 
@@ -21,6 +24,7 @@ function fillTables(text: string): string {
 const files = new Map<string, (text: string) => string>([
   ['operator/api/imcluster.ts', () => buildTypeSource(schema)],
   ['docs/imcluster.md', fillTables],
+  ['README.md', fillTables],
 ])
 
 for (const [name, build] of files) {
@@ -34,10 +38,12 @@ for (const [name, build] of files) {
   })
 }
 
-test('docs/imcluster.md has the fields of spec and of status', () => {
-  const text = readFileSync(new URL('../../docs/imcluster.md', import.meta.url), 'utf8')
-  assert.deepEqual(
-    [...text.matchAll(/<!-- fields: (\w+) -->/g)].map(([, part]) => part),
-    ['spec', 'status'],
-  )
+function findTables(name: string): string[] {
+  const text = readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+  return [...text.matchAll(/<!-- (\w+: \w+) -->/g)].map(([, table = '']) => table)
+}
+
+test('docs/imcluster.md has the fields of spec and of status, README.md a summary of those of spec', () => {
+  assert.deepEqual(findTables('docs/imcluster.md'), ['fields: spec', 'fields: status'])
+  assert.deepEqual(findTables('README.md'), ['summary: spec'])
 })
