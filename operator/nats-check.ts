@@ -13,10 +13,19 @@ export async function findNatsFault(servers: readonly string[], signal: AbortSig
   return faults.includes(undefined) ? undefined : faults.join('; ')
 }
 
-async function findServerFault(server: string, signal: AbortSignal): Promise<string | undefined> {
+/** Host, an IPv6 address without brackets, and port of a server, as `nats.servers` of the spec has them. */
+export function parseNatsAddress(server: string): { host: string; port: number } {
   const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
-  const address = `${hostname}:${port === '' ? DEFAULT_PORT : port}`
-  const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? DEFAULT_PORT : Number(port) })
+  return {
+    host: hostname.replace(/^\[|\]$/g, '').toLowerCase(),
+    port: port === '' ? DEFAULT_PORT : Number(port),
+  }
+}
+
+async function findServerFault(server: string, signal: AbortSignal): Promise<string | undefined> {
+  const { host, port } = parseNatsAddress(server)
+  const address = `${host}:${port}`
+  const socket = connect({ host, port })
   try {
     const [greeting] = (await once(socket, 'data', {
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),

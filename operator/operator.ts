@@ -7,7 +7,7 @@ import { pods, type Pod } from './cleanup/pod.ts'
 import { OperatorError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { OperatorMetrics } from './metrics.ts'
-import { BY_CLUSTER, ClusterMemory, type ReconcileContext } from './reconcile/context.ts'
+import { BY_CLUSTER, BY_NAME, ClusterMemory, type ReconcileContext } from './reconcile/context.ts'
 import { reconcileCluster } from './reconcile/reconcile-cluster.ts'
 import { RedisPool } from './redis-pool.ts'
 import { KubeApi } from './runtime/api.ts'
@@ -16,7 +16,7 @@ import { EventRecorder } from './runtime/event-recorder.ts'
 import { LeaderElector } from './runtime/leader-election.ts'
 import { Reflector, stripBulk } from './runtime/reflector.ts'
 import { keyOf, type KubeObject, type Resource } from './runtime/resource.ts'
-import { Store, type StoreReader } from './runtime/store.ts'
+import { Store, type Indexer, type StoreReader } from './runtime/store.ts'
 import { loadKubeConfig } from './runtime/transport.ts'
 import { WorkQueue } from './runtime/work-queue.ts'
 import type { OperatorSettings } from './settings.ts'
@@ -96,7 +96,7 @@ async function lead(
   const mirror = <T extends KubeObject>(
     resource: Resource<T>,
     keysOf: (object: T) => readonly string[],
-    all = false,
+    { all = false, indexes = {} }: { all?: boolean; indexes?: Record<string, Indexer<T>> } = {},
   ) => {
     const enqueue = (object: T) => {
       for (const key of keysOf(object)) queue.add(key)
@@ -106,7 +106,7 @@ async function lead(
       resource,
       namespace,
       ...(!all && { labelSelector }),
-      store: new Store<T>({ [BY_CLUSTER]: keysOf }),
+      store: new Store<T>({ [BY_CLUSTER]: keysOf, ...indexes }),
       transform: stripBulk,
       handlers: { added: enqueue, updated: enqueue, deleted: enqueue },
       onError: (err) => {
@@ -115,7 +115,8 @@ async function lead(
       },
     })
   }
-  const clusters = mirror<ImCluster>(imClusters, (cluster) => [keyOf(cluster)], true)
+  const byName = { [BY_NAME]: ({ metadata: { name } }: ImCluster) => [name] }
+  const clusters = mirror<ImCluster>(imClusters, (cluster) => [keyOf(cluster)], { all: true, indexes: byName })
   const podMirror = mirror<Pod>(pods, clusterOfPod)
   const mirrors = new Map(owned.map((resource) => [resource.kind, mirror(resource, clusterOfOwned)]))
   const stores = new Map<string, StoreReader<KubeObject>>([...mirrors].map(([kind, { store }]) => [kind, store]))

@@ -20,6 +20,7 @@ test('keys read as the design says', () => {
   assert.equal(keys.inbox(alice), 'im:{1:alice}:inbox')
   assert.equal(keys.cursors(alice), 'im:{1:alice}:cursors')
   assert.equal(keys.brokers(), 'im:brokers')
+  assert.equal(keys.clusters(), 'im:clusters')
   assert.equal(keys.lease('im-0'), 'im:broker:{im-0}')
   assert.equal(keys.index('im-0', 'b1'), 'im:broker:{im-0}:b1:sessions')
   assert.equal(deviceField({ clientType: 1, imei: 'x' }), '1:x')

@@ -44,6 +44,11 @@ export class Keys {
     return `${this.#prefix}brokers`
   }
 
+  /** Hash: name of a cluster → the ImCluster whose brokers are named after it. */
+  clusters(): string {
+    return `${this.#prefix}clusters`
+  }
+
   /** String that expires: the lease of a broker. */
   lease(brokerId: string): string {
     return `${this.#prefix}broker:{${encodeId(brokerId)}}`

@@ -155,7 +155,7 @@ export interface ImClusterSpec {
       /** Key in the Secret's data. */
       readonly key: string
     }
-    /** Prefix of every key. Clusters with the same Redis need different ones, and it cannot be changed. The default is im:. */
+    /** Prefix of every key. ImClusters on one Redis serve the same users unless it differs, and one of the same name as another is refused then. It cannot be changed once there are gateways. The default is im:. */
     readonly keyPrefix: string
     /** Deadline of one Redis command. The gateway's default is 3. */
     readonly timeoutSeconds?: number
@@ -171,7 +171,7 @@ export interface ImClusterSpec {
       /** What the Secret holds: userPassword (the default), with the keys user and password, or token, with the key token. */
       readonly type: 'userPassword' | 'token'
     }
-    /** Prefix of every subject, empty (the default) or ending in a dot. Clusters with the same NATS need different ones, and it cannot be changed. */
+    /** Prefix of every subject, empty (the default) or ending in a dot. ImClusters of the same name on one NATS need different ones. It cannot be changed once there are gateways. */
     readonly subjectPrefix: string
   }
   /** How the tokens of clients are checked. */

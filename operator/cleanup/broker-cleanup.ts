@@ -1,5 +1,6 @@
 import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
 import { cleanIncarnation, readIncarnations } from '../../session/cleanup.ts'
+import { isBrokerOf } from '../../session/cluster-claim.ts'
 import { SessionError } from '../../session/errors.ts'
 import type { Keys } from '../../session/keys.ts'
 import { readLeases } from '../../session/lease.ts'
@@ -73,11 +74,6 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
   }
   records.push(...(await recordDepartures(context, registered)))
   return { leases, registered, records, lost, waitMs }
-}
-
-/** Whether a broker is a pod of the cluster's StatefulSet, and not of one whose name only begins alike. */
-function isBrokerOf(clusterName: string, brokerId: string): boolean {
-  return brokerId.startsWith(`${clusterName}-`) && /^(0|[1-9]\d*)$/.test(brokerId.slice(clusterName.length + 1))
 }
 
 /** A gateway that drained took its sessions with it. That is proved and recorded like a cleanup: its index must be gone. */

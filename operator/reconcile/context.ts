@@ -2,7 +2,8 @@ import type { RedisPool } from '../redis-pool.ts'
 import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'
 import type { KubeApi } from '../runtime/api.ts'
 import type { EventDraft } from '../runtime/event-recorder.ts'
-import type { KubeObject, Resource } from '../runtime/resource.ts'
+import { statefulSets } from '../build/objects.ts'
+import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
 import type { StoreReader } from '../runtime/store.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import type { Logger } from '../logger.ts'
@@ -10,6 +11,9 @@ import type { OperatorMetrics } from '../metrics.ts'
 
 /** Index of stores by the cluster that an object belongs to, `namespace/name`. */
 export const BY_CLUSTER = 'cluster'
+
+/** Index of the store of ImClusters by their name alone. */
+export const BY_NAME = 'name'
 
 /** What the steps of a reconcile share. */
 export interface ReconcileContext {
@@ -23,6 +27,16 @@ export interface ReconcileContext {
   readonly memory: ClusterMemory
   readonly metrics: OperatorMetrics
   readonly logger: Logger
+}
+
+/** Whether an object is of an ImCluster, and not of a former one or somebody else's of that name. */
+export function isOwnedBy(object: KubeObject | undefined, { metadata: { uid } }: ImCluster): boolean {
+  return object?.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true
+}
+
+/** Whether the operator has made gateways for a cluster: it was free to have its name, and is not refused for it later. */
+export function isEstablished({ readStored }: ReconcileContext, cluster: ImCluster): boolean {
+  return isOwnedBy(readStored(statefulSets, keyOf(cluster)), cluster)
 }
 
 /** What is worth keeping of a cluster between two passes. Losing it costs a write or two, and never correctness. */

@@ -6,6 +6,7 @@ import { pods } from '../cleanup/pod.ts'
 import { isApiError } from '../runtime/errors.ts'
 import type { ReconcileContext } from './context.ts'
 import { reconcileDirectory, type DirectoryState } from './directory.ts'
+import { leaveDirectory, openDirectory } from './directory-access.ts'
 
 /** How much longer than a pod's grace period a deletion waits for Redis, or for a node. */
 const DEADLINE_MARGIN_MS = 60_000
@@ -43,16 +44,32 @@ export async function reconcileDeletion(
   const labelSelector = formatSelector(buildSelector(cluster))
   const { items } = await context.api.list(pods, { namespace, labelSelector }, { signal })
   const left = items.filter(({ metadata }) => metadata.ownerReferences?.some((owner) => owner.name === name) === true)
+  const access = await openDirectory(context, cluster, signal)
+  if (access.fault !== undefined) {
+    const directory = { fault: access.fault }
+    // What is there is another's.
+    if (access.refused && left.length === 0) return { done: true, directory }
+    return { done: giveUp(context, cluster, directory, left.length), directory }
+  }
   // Only of a pod that still exists can a process be frozen and go on: without any, no grace is needed.
-  const directory = await reconcileDirectory(context, cluster, signal, left.length === 0 ? 0 : undefined)
-  const done = left.length === 0 && directory.round?.registered.length === 0
-  if (done || !isOverdue(cluster)) return { done, directory }
+  const directory = await reconcileDirectory(context, cluster, access, signal, left.length === 0 ? 0 : undefined)
+  if (left.length > 0 || directory.round?.registered.length !== 0) {
+    return { done: giveUp(context, cluster, directory, left.length), directory }
+  }
+  await leaveDirectory(access, cluster)
+  return { done: true, directory }
+}
 
-  const why = directory.fault?.message ?? `${left.length} pods are still there`
+/** Whether the deadline of a deletion has passed; then that is told. */
+function giveUp(context: ReconcileContext, cluster: ImCluster, { fault }: DirectoryState, podsLeft: number): boolean {
+  if (!isOverdue(cluster)) return false
+  const { namespace, name } = cluster.metadata
+
+  const why = fault?.message ?? `${podsLeft} pods are still there`
   const note = `gave up waiting, sessions of the cluster may be left in Redis: ${why}`
   context.record(cluster, { type: 'Warning', reason: 'CleanupAbandoned', action: 'Delete', note })
   context.logger.warn({ cluster: `${namespace}/${name}`, why }, 'a deletion passed its deadline')
-  return { done: true, directory }
+  return true
 }
 
 /** Lets the cluster go. */

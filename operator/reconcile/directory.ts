@@ -1,19 +1,10 @@
-import { SessionError } from '../../session/errors.ts'
-import { Keys } from '../../session/keys.ts'
 import { cleanDeadBrokers, type CleanupRound } from '../cleanup/broker-cleanup.ts'
 import { readPodFacts } from '../cleanup/pod.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import { isApiError } from '../runtime/errors.ts'
-import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
+import { keyOf } from '../runtime/resource.ts'
 import type { ReconcileContext } from './context.ts'
-import { qualifyHosts } from './service-names.ts'
-import type { Fault } from './workload.ts'
-
-interface Secret extends KubeObject {
-  readonly data?: Readonly<Record<string, string>>
-}
-
-const secrets: Resource<Secret> = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets', namespaced: true }
+import { buildRedisFault, type OpenDirectory } from './directory-access.ts'
+import type { Fault } from './fault.ts'
 
 /** What the directory says of the cluster's brokers, or why it cannot be asked. */
 export type DirectoryState =
@@ -23,11 +14,12 @@ export type DirectoryState =
  * Looks at the cluster's brokers in Redis and cleans up after the dead ones. Redis being away is an answer, not an error.
  *
  * @param graceMs see `CleanupContext`
- * @throws ApiError when pods or the Secret cannot be read
+ * @throws ApiError when pods cannot be read
  */
 export async function reconcileDirectory(
   context: ReconcileContext,
   cluster: ImCluster,
+  { redis, keys }: OpenDirectory,
   signal: AbortSignal,
   graceMs?: number,
 ): Promise<DirectoryState> {
@@ -36,12 +28,9 @@ export async function reconcileDirectory(
   const unwritten = context.memory.unwritten(key)
   const recorded = new Set([...(cluster.status?.cleanups ?? []), ...unwritten].map(({ bootId }) => bootId))
   try {
-    const url = await readRedisUrl(context, cluster, signal)
-    if (typeof url !== 'string') return { fault: url }
-    const redis = await context.redis.use(key, qualifyHosts(url, namespace ?? ''))
     const round = await cleanDeadBrokers({
       redis,
-      keys: new Keys(cluster.spec.redis.keyPrefix),
+      keys,
       clusterName,
       readPod: (name) => readPodFacts(context.api, { namespace, name }, signal),
       known: cluster.status?.brokers ?? [],
@@ -61,30 +50,6 @@ export async function reconcileDirectory(
     }
     return { round }
   } catch (error) {
-    if (!(error instanceof SessionError)) throw error
-    const reason = error.code === 'redis_url_invalid' ? 'RedisUrlInvalid' : 'RedisUnavailable'
-    return { fault: { reason, message: error.message } }
-  }
-}
-
-async function readRedisUrl(
-  { api }: ReconcileContext,
-  { metadata: { namespace }, spec: { redis } }: ImCluster,
-  signal: AbortSignal,
-): Promise<string | Fault> {
-  const { url, urlSecretRef } = redis
-  if (urlSecretRef === undefined) return url ?? ''
-  const { name, key } = urlSecretRef
-  try {
-    const secret = await api.get(secrets, { namespace, name }, { signal })
-    const value = secret.data?.[key]
-    if (value !== undefined) return Buffer.from(value, 'base64').toString('utf8').trim()
-    return { reason: 'SecretInvalid', message: `Secret ${name} has no key ${key}; add it, with the URL of Redis` }
-  } catch (error) {
-    if (!isApiError(error, 'NOT_FOUND')) throw error
-    return {
-      reason: 'SecretMissing',
-      message: `Secret ${name} is not there; create it, with the URL of Redis under ${key}`,
-    }
+    return { fault: buildRedisFault(error) }
   }
 }

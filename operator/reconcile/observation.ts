@@ -2,7 +2,7 @@ import type { BrokerStatus, ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
 import { gatewayStatus, type Pod } from '../cleanup/pod.ts'
 import type { DirectoryState } from './directory.ts'
-import type { Fault } from './workload.ts'
+import type { Fault } from './fault.ts'
 
 /** Everything that the status is made of, as one pass saw it. */
 export interface Observation {

@@ -5,13 +5,15 @@ import { statefulSets } from '../build/objects.ts'
 import { findNatsFault } from '../nats-check.ts'
 import { keyOf } from '../runtime/resource.ts'
 import type { ReconcileResult } from '../runtime/work-queue.ts'
-import { BY_CLUSTER, type ReconcileContext } from './context.ts'
+import { BY_CLUSTER, isEstablished, type ReconcileContext } from './context.ts'
 import { ensureFinalizer, reconcileDeletion, removeFinalizer } from './deletion.ts'
 import { reconcileDirectory, type DirectoryState } from './directory.ts'
+import { openDirectory, type DirectoryAccess } from './directory-access.ts'
+import type { Fault } from './fault.ts'
 import { findPodFaults, type Observation } from './observation.ts'
 import { qualifyHosts } from './service-names.ts'
 import { buildStatus } from './status.ts'
-import { reconcileWorkload, type Fault } from './workload.ts'
+import { reconcileWorkload } from './workload.ts'
 
 /** How soon to come again: while something goes on; while Redis or NATS is away; when all is well. */
 const BUSY_MS = 1_000
@@ -35,16 +37,21 @@ export async function reconcileCluster(
   }
   if (cluster.metadata.deletionTimestamp !== undefined) return finishCluster(context, cluster, signal)
 
-  const faults: Fault[] = []
-  if (!cluster.spec.paused) {
-    // The pass goes on when the watch shows the cluster with it.
-    if (await ensureFinalizer(context, cluster, signal)) return { requeueAfterMs: AWAY_MS }
-    faults.push(...(await reconcileWorkload(context, cluster, signal)))
-  }
-  const directory = await reconcileDirectory(context, cluster, signal)
+  // The pass goes on when the watch shows the cluster with it.
+  if (await ensureFinalizer(context, cluster, signal)) return { requeueAfterMs: AWAY_MS }
+  const access = await openDirectory(context, cluster, signal)
+  const applies = !cluster.spec.paused && mayHaveGateways(context, cluster, access)
+  const faults = applies ? await reconcileWorkload(context, cluster, signal) : []
+  const directory =
+    access.fault === undefined ? await reconcileDirectory(context, cluster, access, signal) : { fault: access.fault }
   const observation = await observe(context, cluster, directory, faults, signal)
   await writeStatus(context, observation, signal)
   return { requeueAfterMs: nextPass(observation) }
+}
+
+/** A cluster gets gateways once it has its name in the directory; then it is kept as it should be while Redis is away. */
+function mayHaveGateways(context: ReconcileContext, cluster: ImCluster, access: DirectoryAccess): boolean {
+  return access.fault === undefined || (!access.refused && isEstablished(context, cluster))
 }
 
 async function finishCluster(

@@ -62,6 +62,20 @@ test('a fault is the reason of Degraded, and of Ready when gateways are missing'
   assert.equal(verdicts(observe(2, whole, { faults })).Ready, 'True GatewaysReady')
 })
 
+test('a cluster without gateways says why there are none, and one that is refused does not progress', () => {
+  const judge = (reason: string) => {
+    const fault = { reason, message: 'because' }
+    return verdicts(observe(2, {}, { statefulSet: undefined, pods: [], directory: { fault }, faults: [fault] }))
+  }
+  assert.deepEqual(judge('RedisUnavailable'), {
+    Ready: 'False RedisUnavailable',
+    Progressing: 'True Creating',
+    Draining: 'False NoneDraining',
+    Degraded: 'True RedisUnavailable',
+  })
+  assert.equal(judge('PrefixConflict').Progressing, 'False PrefixConflict')
+})
+
 test('a cluster that did not change has the very same status', () => {
   const first = buildStatus(observe(2, whole), [], new Date(0))
   assert.deepEqual(buildStatus(observe(2, whole, {}, first), [], new Date(1_000_000)), first)

@@ -3,7 +3,8 @@ import { buildSelector, formatSelector } from '../api/constants.ts'
 import { setCondition, type ConditionState } from '../api/conditions.ts'
 import type { BrokerStatus, CleanupRecord, Condition, ImClusterStatus } from '../api/imcluster.ts'
 import { buildBrokers, type Observation } from './observation.ts'
-import type { Fault } from './workload.ts'
+import type { Fault } from './fault.ts'
+import { PREFIX_CONFLICT } from './prefix-conflict.ts'
 
 /** Cleanups that the status shows. */
 const MAX_CLEANUPS = 20
@@ -89,13 +90,18 @@ function judgeReady({ cluster, statefulSet, faults }: Observation): Verdict {
     : { status: 'False', reason: fault.reason, message: `${message}; ${fault.message}` }
 }
 
-function judgeProgressing({ cluster, statefulSet, pods }: Observation): Verdict {
+function judgeProgressing({ cluster, statefulSet, pods, directory }: Observation): Verdict {
   if (cluster.metadata.deletionTimestamp !== undefined) {
     return { status: 'True', reason: 'Deleting', message: waitingForPods(pods.length) }
   }
   if (cluster.spec.paused) return { status: 'False', reason: 'Paused', message: 'spec.paused is true' }
   const wanted = cluster.spec.replicas
   const status = statefulSet?.status
+  const { fault } = directory
+  if (fault?.reason === PREFIX_CONFLICT) return { status: 'False', ...fault }
+  if (fault !== undefined && statefulSet === undefined) {
+    return { status: 'True', reason: 'Creating', message: `no gateway is made yet: ${fault.message}` }
+  }
   if (!isObserved(statefulSet) || status === undefined) {
     return { status: 'True', reason: 'Creating', message: 'waiting for the StatefulSet controller' }
   }

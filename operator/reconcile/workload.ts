@@ -8,14 +8,9 @@ import { buildServiceAccount } from '../build/service-account.ts'
 import { buildStatefulSet } from '../build/stateful-set.ts'
 import { isApiError } from '../runtime/errors.ts'
 import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
-import type { ReconcileContext } from './context.ts'
+import { isOwnedBy, type ReconcileContext } from './context.ts'
 import { isAsWanted, withDigest } from './drift.ts'
-
-/** A mistake in the spec, or in what is around the cluster, that no retry cures; told by the condition Degraded. */
-export interface Fault {
-  readonly reason: string
-  readonly message: string
-}
+import type { Fault } from './fault.ts'
 
 /**
  * Makes the cluster's objects what the spec says. Objects that are as they were left are not written again.
@@ -71,10 +66,6 @@ async function applyObject<T extends KubeObject>(
     if (!isApiError(error, 'INVALID', 'BAD_REQUEST', 'FORBIDDEN', 'NOT_FOUND')) throw error
     return { reason: 'ApplyFailed', message: `${name} is refused: ${error.message}` }
   }
-}
-
-function isOwnedBy(object: KubeObject | undefined, { metadata: { uid } }: ImCluster): boolean {
-  return object?.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true
 }
 
 /** Whether a name is not taken by somebody else: a server-side apply by force would take over whatever has it. */

@@ -1,0 +1,106 @@
+import { claimCluster, releaseCluster, type ClusterOwner } from '../../session/cluster-claim.ts'
+import { SessionError } from '../../session/errors.ts'
+import { Keys } from '../../session/keys.ts'
+import type { RedisClient } from '../../session/redis.ts'
+import type { ImCluster } from '../api/imcluster.ts'
+import { isApiError } from '../runtime/errors.ts'
+import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
+import { BY_CLUSTER, BY_NAME, isEstablished, type ReconcileContext } from './context.ts'
+import type { Fault } from './fault.ts'
+import { buildPrefixConflict, findNatsRival } from './prefix-conflict.ts'
+import { qualifyHosts } from './service-names.ts'
+
+interface Secret extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>
+}
+
+const secrets: Resource<Secret> = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets', namespaced: true }
+
+/** A directory in Redis in which the cluster has its name. */
+export interface OpenDirectory {
+  readonly redis: RedisClient
+  readonly keys: Keys
+  readonly fault?: never
+}
+
+/**
+ * The cluster's directory, or why it cannot be used. `refused`: because another ImCluster has the cluster's name there, so
+ * that nothing in it may be touched.
+ */
+export type DirectoryAccess = OpenDirectory | { readonly fault: Fault; readonly refused: boolean }
+
+/**
+ * Opens a cluster's directory and claims its broker names there. Redis being away is an answer, not an error.
+ *
+ * @throws ApiError when the Secret cannot be read
+ */
+export async function openDirectory(
+  context: ReconcileContext,
+  cluster: ImCluster,
+  signal: AbortSignal,
+): Promise<DirectoryAccess> {
+  const { namespace, name } = cluster.metadata
+  const rival = findNatsRival(cluster, context.clusters.find(BY_NAME, name), (other) => isEstablished(context, other))
+  try {
+    const url = await readRedisUrl(context, cluster, signal)
+    if (typeof url !== 'string') return { fault: url, refused: false }
+    const redis = await context.redis.use(keyOf(cluster), qualifyHosts(url, namespace))
+    const keys = new Keys(cluster.spec.redis.keyPrefix)
+    if (rival !== undefined) {
+      // A claim from before the rival was seen would keep it from its own.
+      if (!isEstablished(context, cluster)) await releaseCluster(redis, keys, name, ownerOf(cluster))
+      return { fault: buildPrefixConflict(cluster, { nats: rival }), refused: true }
+    }
+    const own = new Set(context.pods.find(BY_CLUSTER, keyOf(cluster)).map(({ metadata }) => metadata.uid))
+    const holder = await claimCluster(redis, keys, name, ownerOf(cluster), {
+      exists: ({ namespace: of, uid }) => context.clusters.get({ namespace: of, name })?.metadata.uid === uid,
+      isOwnPod: (podUid) => own.has(podUid),
+    })
+    if (holder !== undefined) return { fault: buildPrefixConflict(cluster, { redis: holder }), refused: true }
+    return { redis, keys }
+  } catch (error) {
+    return { fault: buildRedisFault(error), refused: false }
+  }
+}
+
+/**
+ * Gives the cluster's name back, for another ImCluster.
+ *
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export async function leaveDirectory({ redis, keys }: OpenDirectory, cluster: ImCluster): Promise<void> {
+  await releaseCluster(redis, keys, cluster.metadata.name, ownerOf(cluster))
+}
+
+/** What a failure of the directory is called in the conditions; any other error is thrown on. */
+export function buildRedisFault(error: unknown): Fault {
+  if (!(error instanceof SessionError)) throw error
+  const reason = error.code === 'redis_url_invalid' ? 'RedisUrlInvalid' : 'RedisUnavailable'
+  return { reason, message: error.message }
+}
+
+function ownerOf({ metadata: { namespace, uid } }: ImCluster): ClusterOwner {
+  return { namespace, uid }
+}
+
+async function readRedisUrl(
+  { api }: ReconcileContext,
+  { metadata: { namespace }, spec: { redis } }: ImCluster,
+  signal: AbortSignal,
+): Promise<string | Fault> {
+  const { url, urlSecretRef } = redis
+  if (urlSecretRef === undefined) return url ?? ''
+  const { name, key } = urlSecretRef
+  try {
+    const secret = await api.get(secrets, { namespace, name }, { signal })
+    const value = secret.data?.[key]
+    if (value !== undefined) return Buffer.from(value, 'base64').toString('utf8').trim()
+    return { reason: 'SecretInvalid', message: `Secret ${name} has no key ${key}; add it, with the URL of Redis` }
+  } catch (error) {
+    if (!isApiError(error, 'NOT_FOUND')) throw error
+    return {
+      reason: 'SecretMissing',
+      message: `Secret ${name} is not there; create it, with the URL of Redis under ${key}`,
+    }
+  }
+}

@@ -1,0 +1,7 @@
+/** A mistake in the spec, or in what is around the cluster, that no retry cures; told by the condition Degraded. */
+export interface Fault {
+  /** One word in CamelCase. */
+  readonly reason: string
+  /** What is wrong, and what to do. */
+  readonly message: string
+}
