@@ -1,11 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { saveArtifacts } from './support/artifacts.ts'
 import { run } from './support/command.ts'
+import { buildFormerImage, formerImage } from './support/former-release.ts'
+import { installOperator } from './support/helm.ts'
+import { gatewayImage, nextImage } from './support/im-cluster.ts'
 import { buildImage, createKindCluster, deleteKindCluster, loadImages, type KindCluster } from './support/kind.ts'
 
 const HELP = `npm run e2e -- [options]
@@ -15,12 +19,13 @@ Needs docker, kind, kubectl and helm. KIND_NODE_IMAGE chooses the image of the n
 
   --only NAME         runs only the files whose name contains NAME; may repeat
   --keep              leaves the kind cluster, with the operator in it, and says how to use it
-  --kubeconfig FILE   uses this cluster instead, which has the image im-cluster:e2e and the node ports 30800 and 30900
+  --kubeconfig FILE   uses this cluster instead, which has the node ports 30800 and 30900, and the images im-cluster:e2e,
+                      the same as im-cluster:e2e-next, and the former release's (e2e/support/former-release.ts) as
+                      im-cluster:e2e-former where a test upgrades from that
   --name NAME         name of the kind cluster (im-e2e)
   --help              this text
 `
 
-const IMAGE = 'im-cluster:e2e'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 const { values } = parseArgs({
@@ -46,17 +51,22 @@ async function main(): Promise<number> {
   )
   if (missing.length > 0) return fail(`${missing.join(', ')} not found on the PATH; install it first`)
 
+  // A release from git's history takes a while to build.
+  const needsFormer = files.some((file) => readFileSync(join(root, file), 'utf8').includes('former-release.ts'))
+  const images = [gatewayImage, nextImage, ...(needsFormer ? [formerImage] : [])]
+
   let cluster: KindCluster | undefined
   try {
     if (values.kubeconfig === undefined) {
-      await step('build the image', () => buildImage(IMAGE, root))
+      await step('build the image', () => buildImage([gatewayImage, nextImage], root))
+      if (needsFormer) await step('build the image of the former release', () => buildFormerImage(root))
       cluster = await step(`create the kind cluster ${values.name}`, () => createKindCluster(values.name))
       const created = cluster
-      await step('load the images', () => loadImages(created, IMAGE, root))
+      await step('load the images', () => loadImages(created, images))
     }
     const kubeconfig = cluster?.kubeconfig ?? values.kubeconfig ?? ''
     process.env['KUBECONFIG'] = kubeconfig
-    await step('install the operator', installOperator)
+    await step('install the operator', () => installOperator(gatewayImage))
     const passed = await runTests(files)
     if (!passed) await step('save logs, events and Redis keys under e2e/artifacts', () => saveArtifacts(root))
     return passed ? 0 : 1
@@ -76,21 +86,10 @@ async function findMissing(programs: readonly string[]): Promise<string[]> {
   return programs.filter((_, at) => found[at] === '')
 }
 
-async function installOperator(): Promise<void> {
-  const [repository = '', tag = ''] = IMAGE.split(':')
-  const values = ['--set', `image.repository=${repository}`, '--set', `image.tag=${tag}`]
-  const args = ['upgrade', '--install', 'im-cluster-operator', 'charts/im-cluster-operator', '--namespace', 'im-system']
-  await run('helm', [...args, '--create-namespace', ...values, '--wait', '--timeout', '120s'], {
-    cwd: root,
-    timeoutMs: 150_000,
-  })
-}
-
 async function runTests(files: readonly string[]): Promise<boolean> {
-  const env = { ...process.env, E2E_IMAGE: IMAGE }
   // One file at a time: they share the node ports, and some stop nodes.
   const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', ...files]
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
   // The tests end first, then the cluster is deleted as always.
   const stop = () => void child.kill('SIGTERM')
   process.once('SIGINT', stop).once('SIGTERM', stop)

@@ -3,9 +3,9 @@ import { SignJWT } from 'jose'
 import { Kubectl, waitFor, type KubeObject, type PodObject } from './kubernetes.ts'
 
 /** What the e2e run prepared: see e2e/run.ts. */
-const GATEWAY_IMAGE = process.env['E2E_IMAGE'] ?? 'im-cluster:e2e'
+export const gatewayImage = process.env['E2E_IMAGE'] ?? 'im-cluster:e2e'
 /** The same under another tag. */
-export const nextImage = `${GATEWAY_IMAGE}-next`
+export const nextImage = `${gatewayImage}-next`
 const SECRET = 'only for the end-to-end tests of im-cluster'
 
 interface Condition {
@@ -44,23 +44,14 @@ export class TestCluster implements AsyncDisposable {
   readonly kubectl: Kubectl
   readonly name: string
 
-  private constructor(kubectl: Kubectl, name: string) {
+  protected constructor(kubectl: Kubectl, name: string) {
     this.kubectl = kubectl
     this.name = name
   }
 
   /** Creates the namespace, Redis, NATS and Secret; `create` makes the ImCluster. */
   static async prepare(name = 'im'): Promise<TestCluster> {
-    const namespace = `e2e-${randomBytes(3).toString('hex')}`
-    const kubectl = new Kubectl(namespace)
-    await kubectl.apply({
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: {
-        name: namespace,
-        labels: { 'im-cluster-e2e': 'true', 'pod-security.kubernetes.io/enforce': 'restricted' },
-      },
-    })
+    const kubectl = await createNamespace()
     const cluster = new TestCluster(kubectl, name)
     await kubectl.apply({ apiVersion: 'v1', kind: 'List', items: buildServers() })
     await Promise.all(
@@ -83,7 +74,7 @@ export class TestCluster implements AsyncDisposable {
       kind: 'ImCluster',
       metadata: { name, namespace: this.kubectl.namespace },
       spec: {
-        image: GATEWAY_IMAGE,
+        image: gatewayImage,
         replicas: 2,
         redis: { url: 'redis://redis:6379' },
         nats: { servers: ['nats://nats:4222'] },
@@ -130,11 +121,7 @@ export class TestCluster implements AsyncDisposable {
 
   /** A token for a user, valid for an hour. */
   token(userId: string): Promise<string> {
-    return new SignJWT({ app: 1 })
-      .setProtectedHeader({ alg: 'HS256' })
-      .setSubject(userId)
-      .setExpirationTime('1h')
-      .sign(new TextEncoder().encode(SECRET))
+    return signToken(userId, SECRET)
   }
 
   redis(...command: readonly string[]): Promise<string> {
@@ -173,7 +160,25 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-const securityContext = {
+/** Creates a namespace that takes only pods of the Pod Security level `restricted`. */
+export async function createNamespace(): Promise<Kubectl> {
+  const kubectl = new Kubectl(`e2e-${randomBytes(3).toString('hex')}`)
+  const labels = { 'im-cluster-e2e': 'true', 'pod-security.kubernetes.io/enforce': 'restricted' }
+  await kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: kubectl.namespace, labels } })
+  return kubectl
+}
+
+/** A token for a user, valid for an hour. */
+export function signToken(userId: string, secret: string): Promise<string> {
+  return new SignJWT({ app: 1 })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(userId)
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(secret))
+}
+
+/** What `restricted` asks of a container. */
+export const securityContext = {
   allowPrivilegeEscalation: false,
   capabilities: { drop: ['ALL'] },
   runAsNonRoot: true,

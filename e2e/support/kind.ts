@@ -5,6 +5,7 @@ import { run } from './command.ts'
 import { nodePorts } from './traffic.ts'
 
 const CREATE_TIMEOUT_MS = 300_000
+const BUILD_TIMEOUT_MS = 600_000
 const BASE_IMAGES = ['redis:7.0.15-bookworm', 'nats:2.15.2']
 
 /** A kind cluster of three nodes that this run made. */
@@ -42,21 +43,21 @@ export async function deleteKindCluster({ name, kubeconfig }: KindCluster): Prom
   await rm(join(kubeconfig, '..'), { recursive: true, force: true })
 }
 
-/** Brings the image, under both its tags, and those of Redis and NATS onto the nodes. */
-export async function loadImages(cluster: KindCluster, image: string, root: string): Promise<void> {
+/** Brings images, and those of Redis and NATS, onto the nodes. */
+export async function loadImages(cluster: KindCluster, images: readonly string[]): Promise<void> {
   const present = await Promise.all(
     BASE_IMAGES.map((base) => run('docker', ['image', 'inspect', base]).catch(() => '')),
   )
   for (const [at, base] of BASE_IMAGES.entries()) {
     if (present[at] === '') await run('docker', ['pull', base], { timeoutMs: CREATE_TIMEOUT_MS })
   }
-  await run('kind', ['load', 'docker-image', '--name', cluster.name, image, `${image}-next`, ...BASE_IMAGES], {
+  await run('kind', ['load', 'docker-image', '--name', cluster.name, ...images, ...BASE_IMAGES], {
     timeoutMs: CREATE_TIMEOUT_MS,
-    cwd: root,
   })
 }
 
-/** Builds the image under its tag and under a second one, `<tag>-next`. */
-export async function buildImage(image: string, root: string): Promise<void> {
-  await run('docker', ['build', '--tag', image, '--tag', `${image}-next`, '.'], { cwd: root, timeoutMs: 600_000 })
+/** Builds the image under each of these tags. */
+export async function buildImage(tags: readonly string[], folder: string): Promise<void> {
+  const args = ['build', ...tags.flatMap((tag) => ['--tag', tag]), '.']
+  await run('docker', args, { cwd: folder, timeoutMs: BUILD_TIMEOUT_MS })
 }
