@@ -12,7 +12,7 @@ import { startNats } from '../dev/nats-server.ts'
 import { startRedis } from '../dev/redis-server.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const SECRET = '0123456789abcdef0123456789abcdef'
+const SECRET = 'for development only: everybody knows this secret'
 const DEADLINE_MS = 30_000
 const stack = new AsyncDisposableStack()
 let start: (env: Record<string, string>) => Promise<GatewayProcess>
@@ -50,17 +50,22 @@ function adapt(code: string, { wsUrl, tcpUrl }: GatewayProcess): string {
     .replaceAll('./client/', new URL('.', import.meta.url).href)
 }
 
-async function run(file: string, args: string[]): Promise<string> {
-  const child = spawn(file, args, { cwd: root, timeout: DEADLINE_MS, stdio: ['ignore', 'pipe', 'pipe'] })
+async function run(file: string, args: string[], env: Record<string, string> = {}): Promise<string> {
+  const child = spawn(file, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    timeout: DEADLINE_MS,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   assert.equal(code, 0, stderr)
   return stdout
 }
 
-async function runModule(name: string, code: string): Promise<string> {
+async function runModule(user: string, name: string, code: string): Promise<string> {
   const file = join(directory, name)
   await writeFile(file, code)
-  return run(process.execPath, [file])
+  return run(process.execPath, [file], { IM_TOKEN: `1:${user}` })
 }
 
 /** Lines in any order, without what differs in each run. */
@@ -82,13 +87,13 @@ test('the commands of the guide print what it says', async () => {
 test('the programs of the guide do what it says', async () => {
   const gateway = await start({})
   const first = adapt(snippet('ts', "on('message'"), gateway)
-  assert.equal(await runModule('first.ts', first), 'accepted as 1\n')
+  assert.equal(await runModule('alice', 'first.ts', first), 'accepted as 1\n')
 
   const connecting = first.slice(0, first.indexOf('client.on('))
-  const bob = connecting.replace('1:alice', '1:bob').replace('laptop-1', 'phone-1')
-  const received = runModule('loop.ts', bob + adapt(snippet('ts', 'for await'), gateway))
+  const bob = connecting.replace('laptop-1', 'phone-1')
+  const received = runModule('bob', 'loop.ts', bob + adapt(snippet('ts', 'for await'), gateway))
   const sending = `${connecting}${snippet('ts', 'order-17')}\nawait client.send('bob', 'bye')\nconsole.log(messageId.length, seq, sentAt > 0, duplicate)`
-  assert.equal(await runModule('send.ts', sending), '32 2 true false\n')
+  assert.equal(await runModule('alice', 'send.ts', sending), '32 2 true false\n')
   // The transient one only came when bob was online already.
   assert.equal((await received).replace('0 is typing\n', ''), '1 hello\n2 hello\n3 \u0001\u0002\u0003\n4 bye\n')
 })
