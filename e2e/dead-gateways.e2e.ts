@@ -5,6 +5,7 @@ import { run } from './support/command.ts'
 import { TestCluster, type Cleanup } from './support/im-cluster.ts'
 import { waitFor, type PodObject } from './support/kubernetes.ts'
 import { killContainer } from './support/operator.ts'
+import { waitForNoDeadSession } from './support/sessions.ts'
 import { openClient, reachable, urls } from './support/traffic.ts'
 
 /** From the proof on: the lease has run out, and the pod or container is gone. */
@@ -41,17 +42,8 @@ describe('what a dead gateway leaves', () => {
     return found
   }
 
-  /** No session of a boot of this pod is left but those of living connections, each of which a broker's lease covers. */
-  async function assertNoDeadSession(): Promise<void> {
-    const living = new Set<string>()
-    for (const name of ['im-0', 'im-1', 'im-2']) {
-      const lease = (await cluster.redis('GET', `im:broker:{${name}}`)).trim()
-      if (lease !== '') living.add((JSON.parse(lease) as { bootId: string }).bootId)
-    }
-    await waitFor('no session of a dead boot', CLEAN_WITHIN_MS, async () => {
-      const incarnations = await Promise.all(['im-0', 'im-1', 'im-2'].map((name) => cluster.incarnationsOf(name)))
-      return incarnations.flat().every((incarnation) => living.has(incarnation.split('/').at(-1) ?? ''))
-    })
+  function assertNoDeadSession(): Promise<void> {
+    return waitForNoDeadSession(cluster, ['im-0', 'im-1', 'im-2'], CLEAN_WITHIN_MS)
   }
 
   function cleanupOf(podUid: string, timeoutMs: number): Promise<Cleanup> {

@@ -8,13 +8,13 @@ export function operatorPods(): Promise<PodObject[]> {
   return system.list<PodObject>('pods', SELECTOR)
 }
 
-/** The name of the pod that leads. */
-function readLeader(): Promise<string> {
+/** The pod that leads. */
+export function readLeader(): Promise<PodObject> {
   return waitFor('a leader', 60_000, async () => {
     const holder = await system.run(['get', 'lease', 'im-cluster-operator', '-o', 'jsonpath={.spec.holderIdentity}'])
     const name = holder.slice(0, holder.lastIndexOf('_'))
     const pods = await operatorPods()
-    return pods.some(({ metadata }) => metadata.name === name && metadata.deletionTimestamp === undefined) && name
+    return pods.find(({ metadata }) => metadata.name === name && metadata.deletionTimestamp === undefined)
   })
 }
 
@@ -22,7 +22,8 @@ function readLeader(): Promise<string> {
 export async function killLeader(): Promise<void> {
   await waitFor('a leader to kill', 60_000, async () => {
     // Between two lives of a container there is nothing to kill.
-    await killContainer(system, await readLeader(), 'KILL')
+    const { metadata } = await readLeader()
+    await killContainer(system, metadata.name, 'KILL')
     return true
   })
 }
@@ -38,8 +39,8 @@ export async function killContainer(kubectl: Kubectl, pod: string, signal: 'KILL
 
 /** A metric of the operator's leader; the sum over its labels. */
 export async function readOperatorMetric(name: string): Promise<number> {
-  const pod = await readLeader()
-  await using forward = await system.forward(`pod/${pod}`, 8081)
+  const { metadata } = await readLeader()
+  await using forward = await system.forward(`pod/${metadata.name}`, 8081)
   const text = await (await fetch(`http://127.0.0.1:${forward.port}/metrics`)).text()
   const lines = text.split('\n').filter((line) => line.startsWith(name) && /[ {]/.test(line.charAt(name.length)))
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
