@@ -62,6 +62,11 @@ export class TestCluster implements AsyncDisposable {
     return cluster
   }
 
+  /** Another ImCluster on the same servers, in the same namespace; not to be disposed of. */
+  withName(name: string): TestCluster {
+    return new TestCluster(this.kubectl, name)
+  }
+
   /** Creates or changes the ImCluster. */
   async apply(spec: object = {}): Promise<void> {
     await this.kubectl.apply(this.build(spec))
