@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { run } from './support/command.ts'
 import { TestCluster } from './support/im-cluster.ts'
-import { waitFor, type PodObject } from './support/kubernetes.ts'
+import { isReady, waitFor, type PodObject } from './support/kubernetes.ts'
 import { waitForNoDeadSession } from './support/sessions.ts'
 import { startStopwatch } from './support/stopwatch.ts'
 import { reachable, Traffic } from './support/traffic.ts'
@@ -71,11 +71,7 @@ async function drain(cluster: TestCluster, node: string): Promise<number> {
   await Promise.all([
     run('kubectl', args, { timeoutMs: DRAIN_MS + 10_000 }).finally(() => (ended = true)),
     waitFor('the end of the drain', DRAIN_MS + 10_000, async () => {
-      const up = (await cluster.pods()).filter(
-        ({ metadata, status }) =>
-          metadata.deletionTimestamp === undefined && status.containerStatuses?.every(({ ready }) => ready) === true,
-      )
-      fewest = Math.min(fewest, up.length)
+      fewest = Math.min(fewest, (await cluster.pods()).filter(isReady).length)
       return ended
     }),
   ])

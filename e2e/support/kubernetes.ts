@@ -31,6 +31,11 @@ export interface PodObject extends KubeObject {
 
 const POLL_MS = 250
 
+/** Whether a pod takes connections and is not about to end. */
+export function isReady({ metadata, status }: PodObject): boolean {
+  return metadata.deletionTimestamp === undefined && status.containerStatuses?.every(({ ready }) => ready) === true
+}
+
 /** kubectl, in one namespace of the cluster that KUBECONFIG names. */
 export class Kubectl {
   readonly namespace: string
