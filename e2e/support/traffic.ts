@@ -105,7 +105,10 @@ export class Traffic implements AsyncDisposable {
     this.#stop.abort()
     await this.#running
     for (const { accepted, received } of this.#pairs) {
-      await waitFor('the last message to arrive', 30_000, () => Promise.resolve(received.length >= accepted.length))
+      // When it does not, the comparison shows which are missing.
+      await waitFor('the last message to arrive', 30_000, () =>
+        Promise.resolve(received.length >= accepted.length),
+      ).catch(() => undefined)
       assert.deepEqual(received, accepted)
     }
     return { messages: this.accepted }
