@@ -1,6 +1,8 @@
 import { loadYaml } from '@kubernetes/client-node'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** A rendered object, as plain JSON. */
@@ -63,7 +65,7 @@ export function runTool(program: string, args: readonly string[], input = ''): {
 }
 
 /** Runs `helm lint` or `helm template` on a chart, for a release `im` in the namespace `chat`. */
-export function runHelm(verb: 'lint' | 'template', chart: ChartName, values: object = {}, release = 'im') {
+export function runHelm(verb: 'lint' | 'template', chart: string, values: object = {}, release = 'im') {
   const args = verb === 'lint' ? ['lint', '--strict', chart] : ['template', release, chart]
   // The version of Kubernetes: a helm that was built without one believes in 1.20.
   return runTool('helm', [...args, '--namespace=chat', '--kube-version=1.34', '--values=-'], JSON.stringify(values))
@@ -74,6 +76,21 @@ export function renderChart(chart: ChartName, values: object = {}, release = 'im
   const { ok, output } = runHelm('template', chart, values, release)
   if (!ok) throw new Error(output)
   return parseObjects(output)
+}
+
+/** What a chart tells after an install: `helm template` leaves it out, so a copy of the chart has it as an object, too. */
+export function renderNotes(chart: ChartName, values: object = {}): string {
+  const folder = mkdtempSync(join(tmpdir(), 'im-notes-'))
+  try {
+    cpSync(join(root, chart), folder, { recursive: true })
+    const notes = '{{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}'
+    writeFileSync(join(folder, 'templates/notes.yaml'), `kind: Notes\nmetadata: { name: notes }\nnotes: ${notes}\n`)
+    const { ok, output } = runHelm('template', folder, values)
+    if (!ok) throw new Error(output)
+    return String(parseObjects(output).find(({ kind }) => kind === 'Notes')?.['notes'])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 }
 
 /** Parses the documents of a YAML stream as they are. */

@@ -145,6 +145,14 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
     assert.deepEqual(redis?.volumes, [{ name: 'data', emptyDir: {} }])
   })
 
+  it('lets Redis and NATS of a try-out run on when only the version of the chart changes', () => {
+    const objects = renderChart(CHART, tryout)
+    for (const name of ['im-redis', 'im-nats']) {
+      const { template } = find(objects, 'Deployment', name)['spec'] as Json
+      assert.ok(!JSON.stringify(template).includes(version), name)
+    }
+  })
+
   it('keeps the try-out on a volume if wanted', () => {
     const persistence = { enabled: true, size: '2Gi', storageClassName: 'fast' }
     const objects = renderChart(CHART, { tryout: { enabled: true, redis: { persistence } } })
