@@ -6,18 +6,18 @@ import { deleteCrd, installOperator, uninstallOperator } from './support/helm.ts
 import { gatewayImage } from './support/im-cluster.ts'
 import { system } from './support/operator.ts'
 import { openClient, urls } from './support/traffic.ts'
-import { TryoutCluster } from './support/tryout-cluster.ts'
+import { ReleaseCluster } from './support/release-cluster.ts'
 
 /** The issue's measure, with the image on the nodes. */
 const FIRST_MESSAGE_MS = 60_000
 const DEADLINE_MS = 120_000
 
 describe('helm install, from nothing', () => {
-  let cluster: TryoutCluster
+  let cluster: ReleaseCluster
   before(async () => {
     await uninstallOperator()
     await deleteCrd()
-    cluster = await TryoutCluster.create()
+    cluster = await ReleaseCluster.createTryout()
   })
   after(async () => {
     await installOperator(gatewayImage)
