@@ -23,18 +23,18 @@ interface StatefulSetObject extends KubeObject {
 }
 
 describe('a rolling restart under load', () => {
+  const stack = new AsyncDisposableStack()
   let cluster: TestCluster
   let traffic: Traffic
   before(async () => {
-    cluster = await TestCluster.prepare()
+    cluster = stack.use(await TestCluster.prepare())
     await cluster.apply({ ...reachable, replicas: REPLICAS })
     await cluster.waitUntilSettled(REPLICAS)
-    traffic = await Traffic.start(cluster, PAIRS)
+    traffic = stack.use(await Traffic.start(cluster, PAIRS))
     await traffic.flowsForAll()
   })
   after(async () => {
-    await traffic[Symbol.asyncDispose]()
-    await cluster[Symbol.asyncDispose]()
+    await stack.disposeAsync()
   })
 
   test('replaces one gateway at a time, and no client is ever without a connection', async (t) => {

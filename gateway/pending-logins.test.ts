@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
+import { createCertificateFiles, type CertificateFiles } from '../dev/certificate.ts'
 import type { GatewayProcess } from '../dev/gateway-process.ts'
 import { buildSend, connectTcp, connectWebSocket, type RawClient } from '../dev/raw-client.ts'
 import { eventually, openBench, readMetric, SECRET, startWitnesses, type TestBench } from './test-bench.ts'
-import { createCertificateFiles, type CertificateFiles } from './test-certificate.ts'
 
 const SILENT = 10_000
 /** Connections of the flood that are being opened at the same time. */

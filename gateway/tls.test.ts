@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import { createCertificate, createCertificateFiles, type CertificateFiles } from '../dev/certificate.ts'
 import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
 import { buildSend, connectTcp, connectWebSocket, textOf, type RawClient } from '../dev/raw-client.ts'
 import { eventually, openBench, readMetric, SECRET, type TestBench } from './test-bench.ts'
-import { createCertificate, createCertificateFiles, type CertificateFiles } from './test-certificate.ts'
 
 const errors = 'im_tls_errors_total'
 
