@@ -41,7 +41,8 @@ export interface RawClient extends AsyncDisposable {
   readonly open: boolean
   /** The epoch of the inbox, as the last `loggedIn` or `gap` said. */
   readonly epoch: string
-  send(frame: Frame): void
+  /** Sends frames in one piece, over WebSocket with JSON in one message each. */
+  send(...frames: Frame[]): void
   /**
    * Sends these very bytes over TCP, or as one WebSocket message, which is text when `data` is a string or `asText` says
    * so. Resolves when they are written.
@@ -49,6 +50,12 @@ export interface RawClient extends AsyncDisposable {
   sendRaw(data: Uint8Array | string, asText?: boolean): Promise<void>
   /** Takes the first unread frame of this type that satisfies `predicate`, or waits for it. */
   next<Type extends FrameType>(type: Type, predicate?: (frame: FrameOf<Type>) => boolean): Promise<FrameOf<Type>>
+  /** As `next`, but leaves the frame unread; of several types, whichever comes first. */
+  find<Type extends FrameType>(
+    type: Type | readonly Type[],
+    predicate?: (frame: FrameOf<Type>) => boolean,
+    timeoutMs?: number,
+  ): Promise<FrameOf<Type>>
   /** Sends a login and resolves with the answer. */
   login(fields: LoginFields): Promise<FrameOf<'loggedIn'>>
   /** Acknowledges the inbox up to `seq`. */
@@ -65,7 +72,7 @@ export interface RawClient extends AsyncDisposable {
 }
 
 interface Wire {
-  send(frame: Frame): void
+  send(frames: readonly Frame[]): void
   sendRaw(data: Uint8Array | string, asText: boolean, written: () => void): void
   pause(): void
   resume(): void
@@ -80,7 +87,7 @@ export async function connectTcp(url: string, tls?: ConnectionOptions): Promise<
   await once(socket, tls === undefined ? 'connect' : 'secureConnect')
   socket.setNoDelay(true)
   const client = new Client({
-    send: (frame) => socket.write(encodeBinary(frame)),
+    send: (frames) => socket.write(Buffer.concat(frames.map(encodeBinary))),
     sendRaw: (data, _asText, written) => socket.write(data, written),
     pause: () => socket.pause(),
     resume: () => socket.resume(),
@@ -106,7 +113,10 @@ export async function connectWebSocket(
   const socket = new WebSocket(url, subprotocol === '' ? [] : [subprotocol], { ...tls, perMessageDeflate: false })
   const isBinary = subprotocol === subprotocols.binary
   const client = new Client({
-    send: (frame) => socket.send(isBinary ? encodeBinary(frame) : encodeJson(frame)),
+    send(frames) {
+      if (isBinary) socket.send(Buffer.concat(frames.map(encodeBinary)))
+      else for (const frame of frames) socket.send(encodeJson(frame))
+    },
     sendRaw: (data, asText, written) => socket.send(data, { binary: !asText }, written),
     pause: () => socket.pause(),
     resume: () => socket.resume(),
@@ -125,6 +135,13 @@ export async function connectWebSocket(
   return client
 }
 
+interface Waiter {
+  /** Whether it takes the frame from all others, or only looks. */
+  readonly takes: boolean
+  /** Whether it is served by the frame. */
+  offer(frame: Frame): boolean
+}
+
 class Client implements RawClient {
   readonly unread: Frame[] = []
   receivedBytes = 0
@@ -133,7 +150,7 @@ class Client implements RawClient {
   readonly ended: Promise<Ending>
   readonly #end: (ending: Ending) => void
   readonly #wire: Wire
-  readonly #waiting = new Set<{ take(frame: Frame): boolean; fail(error: Error): void }>()
+  readonly #waiting = new Set<Waiter>()
   #closeFrame: FrameOf<'close'> | undefined
 
   constructor(wire: Wire) {
@@ -143,8 +160,8 @@ class Client implements RawClient {
     this.#end = resolve
   }
 
-  send(frame: Frame): void {
-    this.#wire.send(frame)
+  send(...frames: Frame[]): void {
+    this.#wire.send(frames)
   }
 
   sendRaw(data: Uint8Array | string, asText = typeof data === 'string'): Promise<void> {
@@ -154,32 +171,15 @@ class Client implements RawClient {
   }
 
   next<Type extends FrameType>(type: Type, predicate?: (frame: FrameOf<Type>) => boolean): Promise<FrameOf<Type>> {
-    const matches = (frame: Frame): frame is FrameOf<Type> =>
-      frame.type === type && (predicate === undefined || predicate(frame as FrameOf<Type>))
-    const at = this.unread.findIndex(matches)
-    if (at >= 0) return Promise.resolve(this.unread.splice(at, 1)[0] as FrameOf<Type>)
-    const { promise, resolve, reject } = Promise.withResolvers<FrameOf<Type>>()
-    const waiter = {
-      take: (frame: Frame) => {
-        if (!matches(frame)) return false
-        resolve(frame)
-        return true
-      },
-      fail: reject,
-    }
-    const describe = (what: string) => {
-      const seen = this.unread.map((frame) => (frame.type === 'error' ? `error ${frame.code}` : frame.type)).slice(-20)
-      const close = this.#closeFrame === undefined ? '' : `, closed with ${codeName(this.#closeFrame.code)}`
-      return new Error(`no frame ${type} came ${what}; unread: ${seen.join(', ') || 'nothing'}${close}`)
-    }
-    if (!this.open) return Promise.reject(describe('before the end'))
-    this.#waiting.add(waiter)
-    const timer = setTimeout(() => reject(describe(`within ${DEADLINE_MS} ms`)), DEADLINE_MS)
-    void this.ended.then(() => reject(describe('before the end')))
-    return promise.finally(() => {
-      clearTimeout(timer)
-      this.#waiting.delete(waiter)
-    })
+    return this.#await([type], predicate, true, DEADLINE_MS)
+  }
+
+  find<Type extends FrameType>(
+    type: Type | readonly Type[],
+    predicate?: (frame: FrameOf<Type>) => boolean,
+    timeoutMs = DEADLINE_MS,
+  ): Promise<FrameOf<Type>> {
+    return this.#await(typeof type === 'string' ? [type] : type, predicate, false, timeoutMs)
   }
 
   login(fields: LoginFields): Promise<FrameOf<'loggedIn'>> {
@@ -217,12 +217,13 @@ class Client implements RawClient {
   receive(frame: Frame): void {
     if (frame.type === 'close') this.#closeFrame = frame
     if (frame.type === 'loggedIn' || frame.type === 'gap') this.epoch = frame.epoch
+    let taken = false
     for (const waiter of this.#waiting) {
-      if (!waiter.take(frame)) continue
+      if ((taken && waiter.takes) || !waiter.offer(frame)) continue
       this.#waiting.delete(waiter)
-      return
+      taken ||= waiter.takes
     }
-    this.unread.push(frame)
+    if (!taken) this.unread.push(frame)
   }
 
   end(code: number, reason: string): void {
@@ -234,6 +235,43 @@ class Client implements RawClient {
   async [Symbol.asyncDispose](): Promise<void> {
     this.destroy()
     await this.ended
+  }
+
+  #await<Type extends FrameType>(
+    types: readonly FrameType[],
+    predicate: ((frame: FrameOf<Type>) => boolean) | undefined,
+    takes: boolean,
+    timeoutMs: number,
+  ): Promise<FrameOf<Type>> {
+    const matches = (frame: Frame): frame is FrameOf<Type> =>
+      types.includes(frame.type) && (predicate === undefined || predicate(frame as FrameOf<Type>))
+    const found = this.unread.find(matches)
+    if (found !== undefined) {
+      if (takes) this.unread.splice(this.unread.indexOf(found), 1)
+      return Promise.resolve(found)
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<FrameOf<Type>>()
+    const waiter: Waiter = {
+      takes,
+      offer(frame) {
+        if (!matches(frame)) return false
+        resolve(frame)
+        return true
+      },
+    }
+    const describe = (what: string) => {
+      const seen = this.unread.map((frame) => (frame.type === 'error' ? `error ${frame.code}` : frame.type)).slice(-20)
+      const close = this.#closeFrame === undefined ? '' : `, closed with ${codeName(this.#closeFrame.code)}`
+      return new Error(`no frame ${types.join(' or ')} came ${what}; unread: ${seen.join(', ') || 'nothing'}${close}`)
+    }
+    if (!this.open) return Promise.reject(describe('before the end'))
+    this.#waiting.add(waiter)
+    const timer = setTimeout(() => reject(describe(`within ${timeoutMs} ms`)), timeoutMs)
+    void this.ended.then(() => reject(describe('before the end')))
+    return promise.finally(() => {
+      clearTimeout(timer)
+      this.#waiting.delete(waiter)
+    })
   }
 }
 

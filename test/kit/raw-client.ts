@@ -1,13 +1,13 @@
-import { connect as connectTcp } from 'node:net'
-import { once } from 'node:events'
-import { WebSocket } from 'ws'
-import { createLineLog } from '../../dev/line-log.ts'
-import { encodeBinary } from '../../protocol/binary.ts'
+import {
+  buildLogin,
+  buildSend,
+  connectTcp,
+  connectWebSocket,
+  textOf,
+  type RawClient as Connection,
+} from '../../dev/raw-client.ts'
 import { codeName } from '../../protocol/codes.ts'
-import { FrameDecoder } from '../../protocol/frame-decoder.ts'
 import { subprotocols, type ClientFrame, type Frame, type FrameOf, type FrameType } from '../../protocol/frames.ts'
-import { decodeJson, encodeJson } from '../../protocol/json.ts'
-import { inTime, PATIENCE_MS } from './wait.ts'
 
 /** The ways to a gateway: raw TCP, and WebSocket with either subprotocol. */
 export const wires = ['tcp', 'binary', 'json'] as const
@@ -27,30 +27,22 @@ export interface RawLogin {
   readonly cursor?: { readonly epoch: string; readonly seq: number }
 }
 
-const MAX_FRAME_BYTES = 1 << 20
-const NEVER_CLOSED = 'open'
-
-interface Pipe {
-  write(frames: readonly Frame[]): void
-  destroy(): void
-}
-
 /**
- * One connection that speaks the protocol and does nothing by itself: no ping, no acknowledgement, no reconnect. For what
- * the SDK would hide.
+ * A user's connection that speaks the protocol and does nothing by itself: no ping, no acknowledgement, no reconnect. For
+ * what the SDK would hide. Every frame that comes is kept.
  */
 export class RawClient implements AsyncDisposable {
-  readonly #log = createLineLog<Frame>(Infinity)
-  readonly #ended = Promise.withResolvers<string>()
-  #pipe: Pipe | undefined
+  readonly #connection: Connection
   #lastRequestId = 0
-  #code: string = NEVER_CLOSED
+
+  private constructor(connection: Connection) {
+    this.#connection = connection
+  }
 
   /** Connects to a gateway. */
-  static async open(address: Address, wire: Wire = 'tcp'): Promise<RawClient> {
-    const client = new RawClient()
-    client.#pipe = wire === 'tcp' ? await client.#openTcp(address) : await client.#openWebSocket(address, wire)
-    return client
+  static async open({ tcpUrl, wsUrl }: Address, wire: Wire = 'tcp'): Promise<RawClient> {
+    const opening = wire === 'tcp' ? connectTcp(tcpUrl) : connectWebSocket(wsUrl, { subprotocol: subprotocols[wire] })
+    return new RawClient(await opening)
   }
 
   /** Connects and logs in. */
@@ -60,13 +52,9 @@ export class RawClient implements AsyncDisposable {
     return client
   }
 
-  /** Every frame that came, in order. */
-  get frames(): readonly Frame[] {
-    return this.#log.entries
-  }
-
+  /** Every frame of the type that came, in order. */
   framesOf<Type extends FrameType>(type: Type): FrameOf<Type>[] {
-    return this.frames.filter((frame): frame is FrameOf<Type> => frame.type === type)
+    return this.#connection.unread.filter((frame: Frame): frame is FrameOf<Type> => frame.type === type)
   }
 
   /** Empty before the login. */
@@ -76,45 +64,41 @@ export class RawClient implements AsyncDisposable {
 
   /** Payloads of the messages that came, as text, in order. */
   get texts(): string[] {
-    return this.framesOf('message').map(({ payload }) => Buffer.from(payload).toString())
+    return this.framesOf('message').map(textOf)
   }
 
   /** The name of the code with which the gateway closed the connection, `lost` without one, and `open` until then. */
   get ending(): string {
-    return this.#code
+    const [close] = this.framesOf('close')
+    if (close === undefined) return this.#connection.open ? 'open' : 'lost'
+    return codeName(close.code) ?? String(close.code)
   }
 
   /** Resolves with `ending` when the connection is over. */
   async ended(): Promise<string> {
-    return inTime('the end of the connection', this.#ended.promise)
+    await this.#connection.waitForEnd()
+    return this.ending
   }
 
   /** Writes frames in one piece. */
   write(...frames: ClientFrame[]): void {
-    this.#pipe?.write(frames)
+    this.#connection.send(...frames)
   }
 
   /** Resolves with the first frame of the type, past or future, that satisfies `predicate`. */
-  async waitFor<Type extends FrameType>(
+  waitFor<Type extends FrameType>(
     type: Type,
-    predicate: (frame: FrameOf<Type>) => boolean = () => true,
-    timeoutMs = PATIENCE_MS,
+    predicate?: (frame: FrameOf<Type>) => boolean,
+    timeoutMs?: number,
   ): Promise<FrameOf<Type>> {
-    const fits = (frame: Frame): frame is FrameOf<Type> => frame.type === type && predicate(frame as FrameOf<Type>)
-    const found = await this.#log.waitFor(
-      fits,
-      timeoutMs,
-      () => new Error(`no fitting ${type} within ${timeoutMs} ms; there came ${this.#describe()}`),
-    )
-    return found as FrameOf<Type>
+    return this.#connection.find(type, predicate, timeoutMs)
   }
 
   /** Rejects with the name of the code when the gateway closes the connection instead. */
   async login(login: RawLogin): Promise<FrameOf<'loggedIn'>> {
-    const { user, app = 1, clientType = 1, imei = 'browser', cursor = { epoch: '', seq: 0 } } = login
+    const { user, app = 1, clientType = 1, imei = 'browser', cursor } = login
     const requestId = this.#nextId()
-    const token = `${app}:${user}`
-    this.write({ type: 'login', requestId, token, clientType, imei, version: '', start: 'earliest', ...cursor })
+    this.write(buildLogin({ requestId, token: `${app}:${user}`, clientType, imei, ...cursor }))
     return this.waitFor('loggedIn', (frame) => frame.requestId === requestId)
   }
 
@@ -127,17 +111,11 @@ export class RawClient implements AsyncDisposable {
 
   /** A `send` with ids of its own. */
   buildSend(to: string, text: string, { durable = true } = {}): FrameOf<'send'> {
-    const requestId = this.#nextId()
-    const messageId = `${requestId}-${Math.random()}`
-    return { type: 'send', requestId, messageId, to, durable, payload: new TextEncoder().encode(text) }
+    return buildSend(to, text, { requestId: this.#nextId(), durable })
   }
 
-  async answerTo(id: number): Promise<FrameOf<'accepted'> | FrameOf<'error'>> {
-    return this.#log.waitFor(
-      (frame) => (frame.type === 'accepted' || frame.type === 'error') && frame.requestId === id,
-      PATIENCE_MS,
-      () => new Error(`no answer to request ${id}; there came ${this.#describe()}`),
-    ) as Promise<FrameOf<'accepted'> | FrameOf<'error'>>
+  answerTo(id: number): Promise<FrameOf<'accepted'> | FrameOf<'error'>> {
+    return this.#connection.find(['accepted', 'error'], ({ requestId }) => requestId === id)
   }
 
   /** The users of those given who are online. */
@@ -150,7 +128,7 @@ export class RawClient implements AsyncDisposable {
 
   /** Drops the connection without a word. */
   destroy(): void {
-    this.#pipe?.destroy()
+    this.#connection.destroy()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,57 +139,5 @@ export class RawClient implements AsyncDisposable {
   #nextId(): number {
     this.#lastRequestId += 1
     return this.#lastRequestId
-  }
-
-  #describe(): string {
-    return this.frames.map(({ type }) => type).join(' ') || 'nothing'
-  }
-
-  #take(frame: Frame): void {
-    if (frame.type === 'close') this.#code = codeName(frame.code) ?? String(frame.code)
-    this.#log.add(frame)
-  }
-
-  #over(): void {
-    if (this.#code === NEVER_CLOSED) this.#code = 'lost'
-    this.#log.end(() => new Error(`the connection ended with ${this.#code}; there came ${this.#describe()}`))
-    this.#ended.resolve(this.#code)
-  }
-
-  async #openTcp({ tcpUrl }: Address): Promise<Pipe> {
-    const { hostname, port } = new URL(tcpUrl)
-    const socket = connectTcp({ host: hostname, port: Number(port), noDelay: true })
-    await once(socket, 'connect')
-    const decoder = new FrameDecoder(MAX_FRAME_BYTES)
-    socket.on('data', (bytes: Buffer) => {
-      decoder.push(bytes)
-      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) this.#take(frame)
-    })
-    socket.on('error', () => undefined)
-    socket.on('close', () => this.#over())
-    return {
-      write: (frames) => socket.write(Buffer.concat(frames.map(encodeBinary))),
-      destroy: () => socket.destroy(),
-    }
-  }
-
-  async #openWebSocket({ wsUrl }: Address, wire: 'binary' | 'json'): Promise<Pipe> {
-    const socket = new WebSocket(wsUrl, subprotocols[wire], { perMessageDeflate: false })
-    const decoder = new FrameDecoder(MAX_FRAME_BYTES)
-    socket.on('message', (data: Buffer, isBinary: boolean) => {
-      if (!isBinary) return this.#take(decodeJson(data.toString()))
-      decoder.push(data)
-      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) this.#take(frame)
-    })
-    await once(socket, 'open')
-    socket.on('error', () => undefined)
-    socket.on('close', () => this.#over())
-    return {
-      write(frames) {
-        if (wire === 'binary') socket.send(Buffer.concat(frames.map(encodeBinary)))
-        else for (const frame of frames) socket.send(encodeJson(frame))
-      },
-      destroy: () => socket.terminate(),
-    }
   }
 }
