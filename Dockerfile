@@ -1,15 +1,14 @@
-# One image for the gateway (the default command) and the operator (node operator/main.ts).
+# One image for the gateway (the default command), the operator (node operator/main.ts) and the client (node client/cli/main.ts).
 FROM node:26.10.0-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Only what runs; without source maps, type declarations and the like, which nothing reads at run time.
+# Only what runs, and the licenses: no types, sources, source maps, documents, or binaries of other runtimes than Node.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
- && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.md' \) -delete
+ && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.bare' \) \
+      ! -iname 'licen[cs]e*' -delete \
+ && find node_modules -type d -empty -delete
 
 FROM node:26.10.0-bookworm-slim
-LABEL org.opencontainers.image.title="im-cluster" \
-      org.opencontainers.image.description="Instant-messaging connection gateway and its Kubernetes operator" \
-      org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
@@ -23,3 +22,9 @@ COPY operator operator
 USER 1000:1000
 EXPOSE 9000 8080 9090
 CMD ["node", "gateway/main.ts"]
+# What only a build knows, revision and created, comes by docker build --label: see docs/operations.md.
+LABEL org.opencontainers.image.title="im-cluster" \
+      org.opencontainers.image.description="Instant-messaging connection gateway, its Kubernetes operator, and the im command" \
+      org.opencontainers.image.version="0.2.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="docker.io/library/node:26.10.0-bookworm-slim"

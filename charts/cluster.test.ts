@@ -227,7 +227,9 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
     }
   })
 
-  it('is of the same version as the package, and as the chart of the operator', () => {
+  it('is of the same version as the package, the chart of the operator and the image', () => {
+    const dockerfile = readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8')
+    assert.equal(/image\.version="(.*)"/.exec(dockerfile)?.[1], version)
     for (const chart of [CHART, 'im-cluster-operator']) {
       const text = readFileSync(new URL(`${chart}/Chart.yaml`, import.meta.url), 'utf8')
       assert.deepEqual(

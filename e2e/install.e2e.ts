@@ -46,10 +46,10 @@ describe('helm install, from nothing', () => {
   test('clients inside Kubernetes write to each other, too', async () => {
     const host = `im.${cluster.kubectl.namespace}`
     const [carol, dave] = await Promise.all(['carol', 'dave'].map((user) => cluster.token(user)))
-    await startClientPod(cluster.kubectl, 'carol', carol ?? '', ['listen', '--url', `tcp://${host}:9000`, '--count=1'])
-    await startClientPod(cluster.kubectl, 'dave', dave ?? '', [
-      ...['send', '--url', `ws://${host}:8080`, '--timeout=60s', '--to=carol', 'from dave'],
-    ])
+    const listen = ['listen', '--url', `tcp://${host}:9000`, '--count=1']
+    const send = ['send', '--url', `ws://${host}:8080`, '--timeout=60s', '--to=carol', 'from dave']
+    await startClientPod(cluster.kubectl, 'carol', carol ?? '', listen)
+    await startClientPod(cluster.kubectl, 'dave', dave ?? '', send)
     assert.equal(await readClientPod(cluster.kubectl, 'dave', DEADLINE_MS), '1\n')
     const message = JSON.parse(await readClientPod(cluster.kubectl, 'carol', DEADLINE_MS)) as Record<string, unknown>
     assert.deepEqual([message['from'], message['payload']], ['dave', 'from dave'])

@@ -52,10 +52,9 @@ describe('helm upgrade from the release before, with clients connected', () => {
   const uidsOf = (objects: readonly KubeObject[]) => objects.map(({ metadata }) => metadata.uid).toSorted()
 
   async function imagesOfGateways(): Promise<Set<string>> {
-    const images = await cluster.kubectl.run([
-      ...['get', 'pods', '--selector', 'app.kubernetes.io/name=im-gateway'],
-      ...['-o', 'jsonpath={.items[*].spec.containers[*].image}'],
-    ])
+    const selector = ['--selector', 'app.kubernetes.io/name=im-gateway']
+    const path = 'jsonpath={.items[*].spec.containers[*].image}'
+    const images = await cluster.kubectl.run(['get', 'pods', ...selector, '-o', path])
     return new Set(images.split(' '))
   }
 

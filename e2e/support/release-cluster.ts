@@ -59,11 +59,9 @@ export class ReleaseCluster extends TestCluster {
 
   #deploy(verb: string, { image = gatewayImage, folder = '.', replicas = 2 }: Release): Promise<string> {
     const spec = { replicas, ...reachable, drain, ...(!this.#tryout && servers) }
-    return helm(
-      ...[verb, this.name, `${folder}/charts/im-cluster`, '--namespace', this.kubectl.namespace],
-      ...['--set', `tryout.enabled=${this.#tryout}`, ...imageValues(image)],
-      ...['--set-json', `spec=${JSON.stringify(spec)}`],
-    )
+    const place = [`${folder}/charts/im-cluster`, '--namespace', this.kubectl.namespace]
+    const values = ['--set', `tryout.enabled=${this.#tryout}`, '--set-json', `spec=${JSON.stringify(spec)}`]
+    return helm(verb, this.name, ...place, ...values, ...imageValues(image))
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
