@@ -14,8 +14,8 @@ Runs Redis, NATS and the gateways gw-0, gw-1 and gw-2 as processes of this machi
 Everything listens on 127.0.0.1 only, and nothing is kept when it ends.
 
 Options:
-  --base-port <n>  use the ports n to n+32 instead of the usual ones (Redis n, NATS n+1,
-                   TCP n+10 to n+12, WebSocket n+20 to n+22, health and metrics n+30 to n+32)
+  --base-port <n>  use the ports n (Redis), n+1 (NATS), n+10 to n+12 (TCP), n+20 to n+22 (WebSocket) and n+30 to n+32
+                   (health, metrics) instead of 16379, 14222, 9000 to 9002, 8080 to 8082 and 9100 to 9102
   --verbose        show what the gateways log (they log to files in any case)
   --help           show this
 
