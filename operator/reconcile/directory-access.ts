@@ -3,18 +3,12 @@ import { SessionError } from '../../session/errors.ts'
 import { Keys } from '../../session/keys.ts'
 import type { RedisClient } from '../../session/redis.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import { isApiError } from '../runtime/errors.ts'
-import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
+import { keyOf } from '../runtime/resource.ts'
 import { BY_CLUSTER, BY_NAME, isEstablished, type ReconcileContext } from './context.ts'
 import type { Fault } from './fault.ts'
 import { buildPrefixConflict, findNatsRival } from './prefix-conflict.ts'
+import { readSecret } from './secrets.ts'
 import { qualifyHosts } from './service-names.ts'
-
-interface Secret extends KubeObject {
-  readonly data?: Readonly<Record<string, string>>
-}
-
-const secrets: Resource<Secret> = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets', namespaced: true }
 
 /** A directory in Redis in which the cluster has its name. */
 export interface OpenDirectory {
@@ -59,7 +53,7 @@ export async function openDirectory(
     if (holder !== undefined) return { fault: buildPrefixConflict(cluster, { redis: holder }), refused: true }
     return { redis, keys }
   } catch (error) {
-    return { fault: buildRedisFault(error), refused: false }
+    return { fault: buildRedisFault(error, cluster), refused: false }
   }
 }
 
@@ -72,11 +66,14 @@ export async function leaveDirectory({ redis, keys }: OpenDirectory, cluster: Im
   await releaseCluster(redis, keys, cluster.metadata.name, ownerOf(cluster))
 }
 
-/** What a failure of the directory is called in the conditions; any other error is thrown on. */
-export function buildRedisFault(error: unknown): Fault {
+/** What a failure of the directory is called in the conditions, and where to look; any other error is thrown on. */
+export function buildRedisFault(error: unknown, { spec: { redis } }: ImCluster): Fault {
   if (!(error instanceof SessionError)) throw error
-  const reason = error.code === 'redis_url_invalid' ? 'RedisUrlInvalid' : 'RedisUnavailable'
-  return { reason, message: error.message }
+  const { urlSecretRef } = redis
+  const url = urlSecretRef === undefined ? 'spec.redis.url' : `${urlSecretRef.key} in the Secret ${urlSecretRef.name}`
+  return error.code === 'redis_url_invalid'
+    ? { reason: 'RedisUrlInvalid', message: `${error.message}; correct ${url}` }
+    : { reason: 'RedisUnavailable', message: `${error.message}; check ${url}, and whether Redis runs` }
 }
 
 function ownerOf({ metadata: { namespace, uid } }: ImCluster): ClusterOwner {
@@ -91,16 +88,12 @@ async function readRedisUrl(
   const { url, urlSecretRef } = redis
   if (urlSecretRef === undefined) return url ?? ''
   const { name, key } = urlSecretRef
-  try {
-    const secret = await api.get(secrets, { namespace, name }, { signal })
-    const value = secret.data?.[key]
-    if (value !== undefined) return Buffer.from(value, 'base64').toString('utf8').trim()
-    return { reason: 'SecretInvalid', message: `Secret ${name} has no key ${key}; add it, with the URL of Redis` }
-  } catch (error) {
-    if (!isApiError(error, 'NOT_FOUND')) throw error
-    return {
-      reason: 'SecretMissing',
-      message: `Secret ${name} is not there; create it, with the URL of Redis under ${key}`,
-    }
+  const secret = await readSecret(api, { namespace, name }, signal)
+  if (secret === undefined) {
+    const message = `Secret ${name} is not there; create it, with the URL of Redis under ${key}`
+    return { reason: 'SecretMissing', message }
   }
+  const value = secret.data?.[key]
+  if (value !== undefined) return Buffer.from(value, 'base64').toString('utf8').trim()
+  return { reason: 'SecretInvalid', message: `Secret ${name} has no key ${key}; add it, with the URL of Redis` }
 }

@@ -50,6 +50,6 @@ export async function reconcileDirectory(
     }
     return { round }
   } catch (error) {
-    return { fault: buildRedisFault(error) }
+    return { fault: buildRedisFault(error, cluster) }
   }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import type { Pod } from '../cleanup/pod.ts'
-import { buildBrokers, findPodFaults, type Observation } from './observation.ts'
+import { buildBrokers, type Observation } from './observation.ts'
 
 const incarnation = (brokerId: string, podUid: string, bootId: string): RegisteredIncarnation => ({
   brokerId,
@@ -48,22 +48,4 @@ test('a gateway that has left, in a pod about to end, keeps its boot until the p
   const known = { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a', state: 'ready', connections: 5 }
   const ending = pod('im-0', 'a', { deletionTimestamp: '2026-01-01T00:00:00Z' })
   assert.deepEqual(observe([ending], [], [], [known]), [['im-0', 'a', 'boot-a', 'draining']])
-})
-
-test('a container that cannot start is a fault with the name of the pod; one that starts is none', () => {
-  const waiting = (reason: string): Pod => ({
-    ...pod('im-0', 'a'),
-    status: {
-      containerStatuses: [
-        { name: 'gateway', image: '', imageID: '', ready: false, restartCount: 0, state: { waiting: { reason } } },
-      ],
-    },
-  })
-  assert.deepEqual(
-    findPodFaults([waiting('ErrImagePull'), waiting('ContainerCreating')]).map(({ reason, message }) => [
-      reason,
-      /im-0/.test(message),
-    ]),
-    [['ImagePullFailed', true]],
-  )
 })

@@ -1,6 +1,6 @@
 import type { BrokerStatus, ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
-import { gatewayStatus, type Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../cleanup/pod.ts'
 import type { DirectoryState } from './directory.ts'
 import type { Fault } from './fault.ts'
 
@@ -12,38 +12,6 @@ export interface Observation {
   readonly directory: DirectoryState
   /** What is wrong, the gravest first. */
   readonly faults: readonly Fault[]
-}
-
-/** Reasons of a waiting container that do not pass by themselves, and what they are called in the condition. */
-const waitingFaults: Readonly<Record<string, string>> = {
-  ImagePullBackOff: 'ImagePullFailed',
-  ErrImagePull: 'ImagePullFailed',
-  InvalidImageName: 'ImagePullFailed',
-  ErrImageNeverPull: 'ImagePullFailed',
-  CrashLoopBackOff: 'CrashLoop',
-  CreateContainerConfigError: 'ConfigError',
-  CreateContainerError: 'ConfigError',
-  RunContainerError: 'ConfigError',
-}
-
-/** What is wrong with pods: images that cannot be pulled, crashes, no node that takes them. One fault for each pod. */
-export function findPodFaults(pods: readonly Pod[]): Fault[] {
-  return pods.flatMap((pod) => {
-    const { name } = pod.metadata
-    if (pod.metadata.deletionTimestamp !== undefined) return []
-    const waiting = gatewayStatus(pod)?.state?.waiting
-    const reason = waitingFaults[waiting?.reason ?? '']
-    if (reason !== undefined) {
-      const ended = gatewayStatus(pod)?.lastState?.terminated
-      const exit = ended === undefined ? '' : `; it ended with exit code ${ended.exitCode}: see kubectl logs --previous`
-      return [{ reason, message: `pod ${name}: ${waiting?.message ?? waiting?.reason ?? ''}${exit}` }]
-    }
-    const scheduled = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')
-    if (scheduled?.status === 'False') {
-      return [{ reason: 'Unschedulable', message: `pod ${name}: ${scheduled.message ?? 'no node takes it'}` }]
-    }
-    return []
-  })
 }
 
 /** The gateways, each start of one apart: those of pods, and those that are dead and not cleaned yet. */

@@ -10,7 +10,8 @@ import { ensureFinalizer, reconcileDeletion, removeFinalizer } from './deletion.
 import { reconcileDirectory, type DirectoryState } from './directory.ts'
 import { openDirectory, type DirectoryAccess } from './directory-access.ts'
 import type { Fault } from './fault.ts'
-import { findPodFaults, type Observation } from './observation.ts'
+import type { Observation } from './observation.ts'
+import { findCertificateFault, findPodFaults } from './pod-faults.ts'
 import { qualifyHosts } from './service-names.ts'
 import { buildStatus } from './status.ts'
 import { reconcileWorkload } from './workload.ts'
@@ -86,7 +87,10 @@ async function observe(
   if (ready < cluster.spec.replicas && pods.length > 0) {
     const servers = cluster.spec.nats.servers.map((server) => qualifyHosts(server, cluster.metadata.namespace ?? ''))
     const nats = await findNatsFault(servers, signal)
-    if (nats !== undefined) faults.push({ reason: 'NatsUnavailable', message: `no NATS server answers: ${nats}` })
+    const advice = 'check spec.nats.servers, and whether NATS runs'
+    if (nats !== undefined)
+      faults.push({ reason: 'NatsUnavailable', message: `no NATS server answers: ${nats}; ${advice}` })
+    faults.push(...(await findCertificateFault(context.api, cluster, pods, signal)))
   }
   faults.push(...findPodFaults(pods))
   return { cluster, statefulSet, pods, directory, faults }
