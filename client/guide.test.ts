@@ -18,7 +18,7 @@ const stack = new AsyncDisposableStack()
 let start: (env: Record<string, string>) => Promise<GatewayProcess>
 let directory: string
 /** The snippets of the guide by language, in their order. */
-const snippets: Record<string, string[]> = {}
+let snippets: Record<string, string[]>
 
 before(async () => {
   const [redis, nats] = [stack.use(await startRedis()), stack.use(await startNats())]
@@ -30,11 +30,17 @@ before(async () => {
   }
   directory = await mkdtemp(join(tmpdir(), 'im-guide-'))
   stack.defer(() => rm(directory, { recursive: true }))
-  const guide = await readFile(join(root, 'docs/client.md'), 'utf8')
-  for (const [, language = '', code = ''] of guide.matchAll(/^```(\w*)\n([^]*?)^```$/gm))
-    (snippets[language] ??= []).push(code)
+  snippets = await readSnippets('docs/client.md')
 })
 after(() => stack.disposeAsync())
+
+async function readSnippets(page: string): Promise<Record<string, string[]>> {
+  const found: Record<string, string[]> = {}
+  const text = await readFile(join(root, page), 'utf8')
+  for (const [, language = '', code = ''] of text.matchAll(/^```(\w*)\n([^]*?)^```$/gm))
+    (found[language] ??= []).push(code)
+  return found
+}
 
 function snippet(language: string, containing: string): string {
   const found = snippets[language]?.find((code) => code.includes(containing))
@@ -46,7 +52,7 @@ function snippet(language: string, containing: string): string {
 function adapt(code: string, { wsUrl, tcpUrl }: GatewayProcess): string {
   return code
     .replaceAll('ws://127.0.0.1:8080', wsUrl)
-    .replaceAll('tcp://127.0.0.1:9001', tcpUrl)
+    .replaceAll(/tcp:\/\/127\.0\.0\.1:900[12]/g, tcpUrl)
     .replaceAll('./client/', new URL('.', import.meta.url).href)
 }
 
@@ -82,6 +88,14 @@ test('the commands of the guide print what it says', async () => {
   const printed = await run('bash', ['-ec', adapt(snippet('sh', 'im listen'), gateway)])
   // The two commands run side by side, so either may print first.
   assert.deepEqual(mask(printed), mask(snippet('', '"stream"')))
+})
+
+test('the first commands of README.md bring a message from alice to bob', async () => {
+  const gateway = await start({ IM_AUTH_MODE: 'secret', IM_AUTH_SECRET: SECRET })
+  const { sh = [] } = await readSnippets('README.md')
+  const [listen, send] = ['im listen', 'im send'].map((words) => sh.find((code) => code.includes(words))?.trimEnd())
+  const printed = await run('bash', ['-ec', adapt(`${listen} --count 1 &\n${send}\nwait $!`, gateway)])
+  assert.deepEqual(mask(printed), ['1', '{"stream":"inbox","seq":1,"from":"alice","payload":"hello",}'])
 })
 
 test('the programs of the guide do what it says', async () => {
