@@ -184,7 +184,8 @@ async function checkCrd(api: KubeApi, { watchNamespace }: OperatorSettings, sign
     )
   } catch (cause) {
     if (!isApiError(cause, 'NOT_FOUND')) throw cause
-    const message = `the API server does not know ${imClusters.plural}.imcluster.io: kubectl apply -f crds/imcluster.yaml`
+    const remedy = 'upgrade the release with crds.install=true, or kubectl apply --server-side -f crds/imcluster.yaml'
+    const message = `the API server does not know ${imClusters.plural}.imcluster.io; ${remedy}`
     throw new OperatorError('CRD_MISSING', message, { cause, retryable: true })
   }
 }
