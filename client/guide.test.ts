@@ -94,7 +94,7 @@ test('the first commands of README.md bring a message from alice to bob', async 
   const gateway = await start({ IM_AUTH_MODE: 'secret', IM_AUTH_SECRET: SECRET })
   const { sh = [] } = await readSnippets('README.md')
   const [listen, send] = ['im listen', 'im send'].map((words) => sh.find((code) => code.includes(words))?.trimEnd())
-  const printed = await run('bash', ['-ec', adapt(`${listen} --count 1 &\n${send}\nwait $!`, gateway)])
+  const printed = await run('bash', ['-ec', adapt(`${listen} --count 1 --timeout 20s &\n${send}\nwait $!`, gateway)])
   assert.deepEqual(mask(printed), ['1', '{"stream":"inbox","seq":1,"from":"alice","payload":"hello",}'])
 })
 
