@@ -200,6 +200,7 @@ describe('the chart im-cluster-operator', { skip: lacks('helm') }, () => {
       [{ image: { pullPolicy: 'always' } }, /pullPolicy.*'Always', 'IfNotPresent', 'Never'/s],
       [{ logLevel: 'verbose' }, /logLevel.*'info'/s],
       [{ leaseSeconds: 1 }, /leaseSeconds/],
+      [{ env: [{ name: 'IM_OPERATOR_ADMIN_PORT', value: '1' }] }, /env\/0\/name/],
       [{ watchNamespace: 'A B' }, /watchNamespace/],
       [{ metrics: { serviceMonitor: { enable: true } } }, /'enable' not allowed/],
       [{ podDisruptionBudget: { maxUnavailable: 0 } }, /maxUnavailable/],
