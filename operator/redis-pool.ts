@@ -34,6 +34,7 @@ export class RedisPool implements AsyncDisposable {
         users: new Set(),
         lastError: undefined,
       }
+      created.client.on('ready', () => (created.lastError = undefined))
       entry = created
       this.#entries.set(url, entry)
     }

@@ -4,6 +4,9 @@ import { SessionError } from './errors.ts'
 const temporary =
   /(?:^|-)(LOADING|READONLY|OOM|MASTERDOWN|NOREPLICAS|NOGOODSLAVE|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|MISCONF|UNBLOCKED) /
 
+/** What ioredis makes of the answer of another kind of server. */
+const foreign = /^Unknown RESP type/
+
 /** What ioredis says when a connection is away or lost; it has no codes for these. */
 const away =
   /^(Stream isn't writeable|Cluster isn't ready|Connection is closed|Command timed out|Command aborted|Socket timeout|Reached the max retries per request|Failed to refresh slots cache|None of startup nodes|Too many Cluster redirections|Cluster is |All sentinels are unreachable|connect ETIMEDOUT|max number of clients reached|ERR max number of clients)/
@@ -26,6 +29,7 @@ export function translateError(error: unknown): SessionError {
   // ioredis attaches the whole command: payloads, and the password of a refused AUTH.
   if (error instanceof Error) Reflect.deleteProperty(error, 'command')
   const reason = error instanceof Error ? error.message : String(error)
+  if (foreign.test(reason)) return new SessionError('redis_failed', 'what answers is no Redis', { cause: error })
   return isUnavailable(error)
     ? new SessionError('redis_unavailable', `Redis is unavailable: ${reason}`, { cause: error })
     : new SessionError('redis_failed', `Redis refused a command: ${reason}`, { cause: error })

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { after, afterEach, beforeEach, test } from 'node:test'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
@@ -199,6 +201,19 @@ test('a wrong password is reported without the password', async () => {
   const shown = inspect(errors, { depth: 10, showHidden: true })
   assert.match(shown, /WRONGPASS/)
   assert.ok(!shown.includes('hidden'))
+})
+
+test('what answers and is no Redis is reported as that', async () => {
+  const greeter = createServer((socket) => socket.on('error', () => undefined).end('INFO {"server_id":"nats"}\r\n'))
+  await once(greeter.listen(0, '127.0.0.1'), 'listening')
+  const stranger = open(`redis://127.0.0.1:${(greeter.address() as AddressInfo).port}`)
+  try {
+    await assertAway(() => awaitReady(stranger, 500))
+  } finally {
+    await closeRedis(stranger)
+    greeter.close()
+  }
+  assert.deepEqual([...new Set(errors.map(({ message }) => message))], ['what answers is no Redis'])
 })
 
 test('a client closes in time: idle, while Redis is away, and while it is frozen', async () => {

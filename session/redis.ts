@@ -32,7 +32,10 @@ const CLUSTER_REFRESH_MS = 2000
  */
 export function connectRedis(url: string, settings: RedisSettings): RedisClient {
   const target = parseRedisUrl(url)
-  const report = (error: Error) => settings.onError(translateError(error))
+  const report = (error: Error) => {
+    // The first command on a connection that has failed already: why it failed has been told, and this would hide it.
+    if (!error.message.startsWith("Stream isn't writeable")) settings.onError(translateError(error))
+  }
   const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
   client.on('error', report)
   defineScripts(client)
