@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { version } from './chart-kit.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const operations = readFileSync(`${root}docs/operations.md`, 'utf8')
@@ -28,4 +29,13 @@ test('docs/operations.md explains every reason that the operator gives', () => {
     [...reasons].filter((reason) => !operations.includes(`\`${reason}\``)),
     [],
   )
+})
+
+test('the docs name the image of this version', () => {
+  for (const page of ['operations', 'imcluster']) {
+    const text = readFileSync(`${root}docs/${page}.md`, 'utf8')
+    const named = [...text.matchAll(/(?:image\.tag=|\bim-cluster:)(\d[\w.]*)/g)].map(([, tag]) => tag)
+    assert.ok(named.length > 1, page)
+    assert.deepEqual(new Set(named), new Set([version]), page)
+  }
 })

@@ -21,11 +21,11 @@ export async function saveArtifacts(root: string): Promise<void> {
   const text = await run('kubectl', ['get', 'pods', '--all-namespaces', '-o', 'json']).catch(() => '{"items":[]}')
   for (const { metadata } of (JSON.parse(text) as { items: Item[] }).items) {
     const { namespace, name } = metadata
-    if (!/^(e2e-|im-system)/.test(namespace)) continue
+    if (!/^(e2e-|im-system$|chat$)/.test(namespace)) continue
     const log = ['logs', '--namespace', namespace, name, '--all-containers', '--tail=2000']
     await save(`${namespace}.${name}.log`, 'kubectl', log)
     await save(`${namespace}.${name}.previous.log`, 'kubectl', [...log, '--previous'])
-    if (!name.startsWith('redis-')) continue
+    if (!/^(\w+-)?redis-/.test(name)) continue
     await save(`${namespace}.redis-keys.txt`, 'kubectl', [
       'exec',
       '--namespace',
