@@ -60,7 +60,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-# By name only, as spec.redis.urlSecretRef says; which names is not known before.
+# By name only, as spec.redis.urlSecretRef and spec.listeners.tls say; which names is not known before.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
