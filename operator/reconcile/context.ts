@@ -43,6 +43,7 @@ export function isEstablished({ readStored }: ReconcileContext, cluster: ImClust
 export class ClusterMemory {
   readonly #applied = new Map<string, Map<string, Applied>>()
   readonly #unwritten = new Map<string, CleanupRecord[]>()
+  readonly #outdated = new Map<string, string | undefined>()
 
   /** What was applied for a cluster, by kind and name. */
   applied(key: string): Map<string, Applied> {
@@ -54,9 +55,20 @@ export class ClusterMemory {
     return entryOf(this.#unwritten, key, (): CleanupRecord[] => [])
   }
 
+  /** Remembers that this version of a cluster has been written over. */
+  setOutdated(cluster: ImCluster): void {
+    this.#outdated.set(keyOf(cluster), cluster.metadata.resourceVersion)
+  }
+
+  /** Whether the watch has not shown the last write yet: a pass would do again what is done. */
+  isOutdated(cluster: ImCluster): boolean {
+    return this.#outdated.get(keyOf(cluster)) === cluster.metadata.resourceVersion
+  }
+
   forget(key: string): void {
     this.#applied.delete(key)
     this.#unwritten.delete(key)
+    this.#outdated.delete(key)
   }
 }
 

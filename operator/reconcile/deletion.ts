@@ -19,7 +19,7 @@ export interface DeletionProgress {
 
 /** Adds the finalizer that keeps a deleted cluster until its sessions are gone. Returns whether it was not there. */
 export async function ensureFinalizer(
-  { api }: ReconcileContext,
+  { api, memory }: ReconcileContext,
   cluster: ImCluster,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -27,6 +27,7 @@ export async function ensureFinalizer(
   if (finalizers.includes(FINALIZER)) return false
   const metadata = { resourceVersion, finalizers: [...finalizers, FINALIZER] }
   await api.patch(imClusters, { namespace, name }, { metadata }, { signal })
+  memory.setOutdated(cluster)
   return true
 }
 

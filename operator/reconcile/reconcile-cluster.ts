@@ -36,6 +36,8 @@ export async function reconcileCluster(
     context.redis.release(key)
     return undefined
   }
+  // The watch brings the next pass.
+  if (context.memory.isOutdated(cluster)) return { requeueAfterMs: AWAY_MS }
   if (cluster.metadata.deletionTimestamp !== undefined) return finishCluster(context, cluster, signal)
 
   // The pass goes on when the watch shows the cluster with it.
@@ -110,7 +112,8 @@ async function writeStatus(
     const { namespace, name, resourceVersion } = cluster.metadata
     // With the version that it was made from: a pass on old data must not undo what a newer one wrote.
     const patch = { metadata: { resourceVersion }, status }
-    await api.patch(imClusters, { namespace, name }, patch, { subresource: 'status', signal })
+    const after = await api.patch(imClusters, { namespace, name }, patch, { subresource: 'status', signal })
+    if (after.metadata.resourceVersion !== resourceVersion) memory.setOutdated(cluster)
   }
   unwritten.splice(0, records.length)
 }
