@@ -1,74 +1,29 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import type { KubeConfig } from '@kubernetes/client-node'
-import { startChild, type Child } from '../dev/child.ts'
 import { run } from '../e2e/support/command.ts'
-import { TestCluster } from '../e2e/support/im-cluster.ts'
-import { system } from '../e2e/support/operator.ts'
+import type { TestCluster } from '../e2e/support/im-cluster.ts'
 import { waitFor } from '../e2e/support/kubernetes.ts'
 import { readKubeConfig, startFaultProxy } from './runtime/test-kit.ts'
-
-const main = fileURLToPath(new URL('main.ts', import.meta.url))
-/** Where pods and this machine reach the Redis of the test. */
-const REDIS_NODE_PORT = 30637
+import { OperatorBench } from './test-operator.ts'
 
 describe('an operator whose API server fails', () => {
+  let bench: OperatorBench
   let cluster: TestCluster
-  let redis: string
-  let folder: string
-  const children: Child[] = []
   const stopping = new AbortController()
   const supervised: Promise<void>[] = []
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'im-operator-'))
-    // The operators of this test are processes here, so that their way to the API server can be disturbed.
-    await system.run(['scale', 'deployment', 'im-cluster-operator', '--replicas=0'])
-    cluster = await TestCluster.prepare()
-    await cluster.kubectl.patch('service', 'redis', {
-      spec: { type: 'NodePort', ports: [{ port: 6379, nodePort: REDIS_NODE_PORT }] },
-    })
-    const [node] = await cluster.kubectl.list<{
-      metadata: never
-      status: { addresses: { type: string; address: string }[] }
-    }>('nodes')
-    const address = node?.status.addresses.find(({ type }) => type === 'InternalIP')?.address ?? ''
-    redis = `redis://${address}:${REDIS_NODE_PORT}`
+    bench = await OperatorBench.start()
+    cluster = bench.cluster
   })
   after(async () => {
-    await system.run(['scale', 'deployment', 'im-cluster-operator', '--replicas=2'])
-    await cluster[Symbol.asyncDispose]()
     stopping.abort()
-    await Promise.all(children.map((child) => child.stop('SIGTERM')))
+    await bench[Symbol.asyncDispose]()
     await Promise.all(supervised)
-    await rm(folder, { recursive: true })
   })
-
-  async function startOperator(name: string, config: KubeConfig): Promise<Child> {
-    const file = join(folder, `${name}.json`)
-    await writeFile(file, config.exportConfig(), { mode: 0o600 })
-    const child = await startChild(process.execPath, [main], {
-      name,
-      env: {
-        ...process.env,
-        IM_OPERATOR_KUBECONFIG: file,
-        IM_OPERATOR_NAMESPACE: cluster.kubectl.namespace,
-        IM_OPERATOR_WATCH_NAMESPACE: cluster.kubectl.namespace,
-        IM_OPERATOR_LEASE_NAME: name,
-        IM_OPERATOR_POD_NAME: name,
-        IM_OPERATOR_ADMIN_PORT: '0',
-      },
-    })
-    children.push(child)
-    return child
-  }
 
   const spec = (replicas: number) => ({
     replicas,
-    redis: { url: redis },
+    redis: { url: bench.redisUrl },
     drain: { rate: 200, deadlineSeconds: 5, jitterSeconds: 1 },
   })
 
@@ -86,7 +41,7 @@ describe('an operator whose API server fails', () => {
     const { proxy, config } = await startFaultProxy(seed)
     await using _ = proxy
     proxy.share = 0.25
-    const child = await startOperator('faulty', config)
+    const child = await bench.startOperator('faulty', config)
     await cluster.apply(spec(2))
     await cluster.waitUntilSettled(2, 180_000)
     await cluster.apply(spec(3))
@@ -101,7 +56,7 @@ describe('an operator whose API server fails', () => {
 
   /** Starts it again when it ends, as the kubelet does: without the API server it loses its lease, and ends. */
   async function supervise(name: string): Promise<void> {
-    while (!stopping.signal.aborted) await (await startOperator(name, readKubeConfig())).exited
+    while (!stopping.signal.aborted) await (await bench.startOperator(name, readKubeConfig())).exited
   }
 
   test('two that both believe to lead do no harm to each other, also while the API server restarts', async () => {

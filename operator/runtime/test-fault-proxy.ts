@@ -17,6 +17,8 @@ export class FaultProxy implements AsyncDisposable {
   #random: () => number
   /** From 0 to 1. */
   share = 0
+  /** Told of each write that the API server has done, before its answer is passed on. Leases are left out. */
+  onWritten: ((write: string) => void) | undefined
   requests = 0
   readonly injected: Record<string, number> = {}
 
@@ -73,6 +75,9 @@ export class FaultProxy implements AsyncDisposable {
     onward.on('error', () => from.socket.destroy())
     onward.on('response', (answer) => {
       answer.on('error', () => to.destroy())
+      const { method = '', url = '' } = from
+      const path = url.replace(/\?.*/, '')
+      if (method !== 'GET' && !path.includes('/leases')) this.onWritten?.(`${method} ${path}`)
       if (resetAfter) {
         // A watch never ends by itself soon, so its reset comes with the first piece.
         answer.once('data', () => from.socket.resetAndDestroy())
