@@ -22,8 +22,8 @@ test('a container that cannot start is a fault that names the pod and says what 
       message: 'pod im-0: no such image; correct spec.image, or spec.imagePullSecrets',
     },
   ])
-  const [{ message = '' } = {}] = findPodFaults([pod(waiting('CreateContainerConfigError', 'secret "auth" not found'))])
-  assert.match(message, /secret "auth" not found; create what is missing/)
+  const [fault] = findPodFaults([pod(waiting('CreateContainerConfigError', 'secret "auth" not found'))])
+  assert.match(fault?.message ?? '', /secret "auth" not found; create what is missing/)
 })
 
 test('a gateway that ends again and again is quoted, however much of its last line is left', () => {
