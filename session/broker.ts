@@ -11,9 +11,13 @@ export interface Incarnation {
   readonly startedAt: number
 }
 
-/** An incarnation that is not yet cleaned. `cleanedAt`: Redis' time, ms, of the first pass of its cleanup. */
+/**
+ * An incarnation that is not yet cleaned. `cleanedAt`: Redis' time, ms, of the first pass of its cleanup. `removed`: sessions
+ * removed so far, by whoever cleans.
+ */
 export interface RegisteredIncarnation extends Incarnation {
   readonly cleanedAt?: number | undefined
+  readonly removed?: number | undefined
 }
 
 export type BrokerState = 'starting' | 'ready' | 'draining'
@@ -31,7 +35,7 @@ const incarnation = z.object({
   host: z.string(),
   startedAt: z.number(),
 })
-const registered = incarnation.extend({ cleanedAt: z.number().optional() })
+const registered = incarnation.extend({ cleanedAt: z.number().optional(), removed: z.number().optional() })
 // Whatever else a later version writes: who holds a lease must not depend on what is only for operators.
 const lease = incarnation.extend({
   host: z.string().catch(''),

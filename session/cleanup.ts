@@ -23,12 +23,17 @@ export interface CleanOptions {
 export interface CleanResult {
   /** Sessions removed by this pass. */
   readonly removed: number
+  /** Sessions removed by all passes, whoever made them; less when one broke off. */
+  readonly removedInAll: number
   /** Index entries or sessions that could not be read, and so may be left behind. */
   readonly orphans: number
   /** Nothing is left: index and register no longer know the incarnation. Else come again after `waitMs`. */
   readonly finished: boolean
   readonly waitMs: number
 }
+
+/** Against others who clean the same incarnation. */
+const MAX_MARK_ATTEMPTS = 5
 
 type Cleaned = Pick<Incarnation, 'brokerId' | 'podUid' | 'bootId'>
 
@@ -51,20 +56,23 @@ export async function cleanIncarnation(
   const graceMs = options.graceMs ?? defaults.graceMs
   const index = keys.index(incarnation.brokerId, incarnation.bootId)
   const { value, time } = await readEntry(redis, keys, incarnation)
-  const cleanedAt = parseRegistered(value)?.cleanedAt
-  const last = cleanedAt !== undefined && time - cleanedAt >= graceMs
+  const entry = parseRegistered(value)
+  const last = entry?.cleanedAt !== undefined && time - entry.cleanedAt >= graceMs
   const counts = await removeSessions(redis, keys, incarnation, last, options)
   const left = await guard(redis.scard(index))
-  if (left === 0 && value === '') return { ...counts, finished: true, waitMs: 0 }
+  const result = { ...counts, removedInAll: (entry?.removed ?? 0) + counts.removed }
+  if (left === 0 && value === '') return { ...result, finished: true, waitMs: 0 }
   if (last) {
     await refuseAlive(redis, keys, incarnation)
     // A process that lives after all has written its entry anew, and keeps it.
-    const finished = left === 0 && (await swapEntry(redis, keys, incarnation, value, ''))
-    return { ...counts, finished, waitMs: finished ? 0 : graceMs }
+    const [, found, swapped] = left === 0 ? await sendSwap(redis, keys, incarnation, value, '') : [0, value, 0]
+    const finished = swapped === 1 || found === ''
+    return { ...result, finished, waitMs: finished ? 0 : graceMs }
   }
-  // The mark is set when a pass is over, for one that broke off was none; and the first mark counts.
-  if (cleanedAt === undefined) await markEntry(redis, keys, incarnation, value)
-  return { ...counts, finished: false, waitMs: cleanedAt === undefined ? graceMs : cleanedAt + graceMs - time }
+  // The mark is set when a pass is over, for one that broke off was none.
+  const marked = await markEntry(redis, keys, incarnation, value, counts.removed)
+  const waitMs = entry?.cleanedAt === undefined ? graceMs : entry.cleanedAt + graceMs - time
+  return { ...result, removedInAll: marked?.removed ?? result.removedInAll, finished: false, waitMs }
 }
 
 /** Incarnations of the broker in the register, other than the caller's own. Unreadable entries are left out. */
@@ -133,22 +141,30 @@ async function readEntry(
   return { time, value }
 }
 
-async function markEntry(redis: RedisClient, keys: Keys, incarnation: Cleaned, value: string): Promise<void> {
-  const { brokerId, podUid, bootId } = incarnation
-  const known = parseRegistered(value) ?? { brokerId, podUid, bootId, host: '', startedAt: 0 }
-  const { time } = await readEntry(redis, keys, incarnation)
-  await swapEntry(redis, keys, incarnation, value, JSON.stringify({ ...known, cleanedAt: time }))
-}
-
-async function swapEntry(
+/**
+ * Notes that a pass is over, and what it removed. The first mark's time counts. Of two who clean at once each adds its own;
+ * an entry without a mark that was written meanwhile is of a process that lives after all, and stays as it is.
+ */
+async function markEntry(
   redis: RedisClient,
   keys: Keys,
   incarnation: Cleaned,
-  expected: string,
   value: string,
-): Promise<boolean> {
-  const [, found, swapped] = await sendSwap(redis, keys, incarnation, expected, value)
-  return swapped === 1 || found === value
+  removed: number,
+): Promise<RegisteredIncarnation | undefined> {
+  const { brokerId, podUid, bootId } = incarnation
+  let expected = value
+  for (let attempt = 0; attempt < MAX_MARK_ATTEMPTS; attempt += 1) {
+    const known = parseRegistered(expected) ?? { brokerId, podUid, bootId, host: '', startedAt: 0 }
+    if (known.cleanedAt !== undefined && removed === 0) return known
+    const { time } = await readEntry(redis, keys, incarnation)
+    const marked = { ...known, cleanedAt: known.cleanedAt ?? time, removed: (known.removed ?? 0) + removed }
+    const [, found, swapped] = await sendSwap(redis, keys, incarnation, expected, JSON.stringify(marked))
+    if (swapped === 1) return marked
+    if (parseRegistered(found)?.cleanedAt === undefined) return undefined
+    expected = found
+  }
+  return undefined
 }
 
 function sendSwap(
@@ -157,7 +173,7 @@ function sendSwap(
   { brokerId, bootId }: Cleaned,
   expected: string,
   value: string,
-): Promise<[time: number, found: string, swapped: number]> {
+): Promise<[time: number, found: string, swapped: 0 | 1]> {
   const args = [brokerField(brokerId, bootId), expected, value]
   return guard(sendScript(redis, 'swap-field', [keys.brokers()], args))
 }

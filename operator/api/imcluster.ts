@@ -51,7 +51,7 @@ export interface CleanupRecord {
     /** The reason in one word, for example PodGone, PodReplaced or ContainerEnded. */
     readonly lease: string
   }
-  /** Sessions removed. */
+  /** Sessions removed, by the operator or by the successor of the gateway. */
   readonly sessionsRemoved: number
   /** Sessions of it that could not be read and may be left. It should be 0. */
   readonly orphansLeft: number

@@ -40,8 +40,8 @@ export interface CleanupContext {
   readonly readPod: (name: string) => Promise<PodFacts | undefined>
   /** The brokers that the status shows: one of them that is not in the directory any more has left by itself. */
   readonly known: readonly Pick<BrokerStatus, 'brokerId' | 'podUid' | 'bootId'>[]
-  /** Boots whose cleanup is recorded already. */
-  readonly recorded: ReadonlySet<string>
+  /** Boots whose cleanup is recorded already, with the sessions removed. */
+  readonly recorded: ReadonlyMap<string, number>
   /** Between the passes of a cleanup; the directory's own default when absent. */
   readonly graceMs?: number
   readonly signal: AbortSignal
@@ -130,11 +130,11 @@ async function cleanBroker(
       podUid,
       bootId,
       proof: { pod, lease },
-      sessionsRemoved: result.removed,
+      sessionsRemoved: result.removedInAll,
       orphansLeft: result.orphans,
       finishedAt: formatTime(new Date()),
     }
-    const worthIt = !recorded.has(bootId) || result.removed > 0
+    const worthIt = result.removedInAll > (recorded.get(bootId) ?? -1)
     return { ...(worthIt && { record }), ...(!result.finished && { lost: { incarnation }, waitMs: result.waitMs }) }
   } catch (error) {
     // It took its lease again between our look and the cleanup: it lives.

@@ -43,6 +43,7 @@ export function isEstablished({ readStored }: ReconcileContext, cluster: ImClust
 export class ClusterMemory {
   readonly #applied = new Map<string, Map<string, Applied>>()
   readonly #unwritten = new Map<string, CleanupRecord[]>()
+  readonly #recorded = new Map<string, Map<string, number>>()
   readonly #outdated = new Map<string, string | undefined>()
 
   /** What was applied for a cluster, by kind and name. */
@@ -53,6 +54,11 @@ export class ClusterMemory {
   /** Cleanups of a cluster that its status does not show yet. */
   unwritten(key: string): CleanupRecord[] {
     return entryOf(this.#unwritten, key, (): CleanupRecord[] => [])
+  }
+
+  /** Boots of a cluster whose cleanup was recorded, with the sessions removed: more than the status has room for. */
+  recorded(key: string): Map<string, number> {
+    return entryOf(this.#recorded, key, () => new Map<string, number>())
   }
 
   /** Remembers that this version of a cluster has been written over. */
@@ -68,6 +74,7 @@ export class ClusterMemory {
   forget(key: string): void {
     this.#applied.delete(key)
     this.#unwritten.delete(key)
+    this.#recorded.delete(key)
     this.#outdated.delete(key)
   }
 }

@@ -26,7 +26,10 @@ export async function reconcileDirectory(
   const key = keyOf(cluster)
   const { namespace, name: clusterName } = cluster.metadata
   const unwritten = context.memory.unwritten(key)
-  const recorded = new Set([...(cluster.status?.cleanups ?? []), ...unwritten].map(({ bootId }) => bootId))
+  const recorded = context.memory.recorded(key)
+  for (const { bootId, sessionsRemoved } of cluster.status?.cleanups ?? []) {
+    recorded.set(bootId, Math.max(sessionsRemoved, recorded.get(bootId) ?? 0))
+  }
   try {
     const round = await cleanDeadBrokers({
       redis,
@@ -41,13 +44,17 @@ export async function reconcileDirectory(
     for (const record of round.records) {
       unwritten.push(record)
       const { brokerId, proof, sessionsRemoved, orphansLeft } = record
-      context.metrics.cleanups.inc()
-      context.metrics.sessionsRemoved.inc(sessionsRemoved)
+      const before = recorded.get(record.bootId)
+      if (before === undefined) context.metrics.cleanups.inc()
+      context.metrics.sessionsRemoved.inc(sessionsRemoved - (before ?? 0))
+      recorded.set(record.bootId, sessionsRemoved)
       context.metrics.orphanSessions.inc(orphansLeft)
       context.logger.info({ cluster: key, ...record }, 'a gateway is gone, and its sessions are')
       const note = `${brokerId} is dead (${proof.pod}, ${proof.lease}): removed ${sessionsRemoved} sessions, left ${orphansLeft}; pod ${record.podUid}, boot ${record.bootId}`
       context.record(cluster, { type: 'Normal', reason: 'SessionsCleaned', action: 'CleanUp', note })
     }
+    const current = new Set([...round.registered, ...(cluster.status?.brokers ?? [])].map(({ bootId }) => bootId))
+    for (const bootId of recorded.keys()) if (!current.has(bootId)) recorded.delete(bootId)
     return { round }
   } catch (error) {
     return { fault: buildRedisFault(error, cluster) }

@@ -100,4 +100,12 @@ test('the latest 20 cleanups are kept, newest first, none twice', () => {
   assert.deepEqual(buildStatus(observe(2, whole, {}, first), [record(24)]).cleanups, first.cleanups)
   const again = { ...record(24), sessionsRemoved: 0, finishedAt: '2026-01-01T00:00:09Z' }
   assert.deepEqual(buildStatus(observe(2, whole, {}, first), [again]).cleanups, first.cleanups)
+  const more = { ...record(10), sessionsRemoved: 99 }
+  const { cleanups = [] } = buildStatus(observe(2, whole, {}, first), [more])
+  assert.deepEqual(
+    [cleanups.length, cleanups[0]],
+    [20, more],
+    'a later pass that removed more is the record of the boot',
+  )
+  assert.equal(cleanups.filter(({ bootId }) => bootId === more.bootId).length, 1)
 })

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import { buildSelector, formatSelector } from '../api/constants.ts'
 import { setCondition, type ConditionState } from '../api/conditions.ts'
 import type { BrokerStatus, CleanupRecord, Condition, ImClusterStatus } from '../api/imcluster.ts'
@@ -40,17 +39,17 @@ export function buildStatus(
 }
 
 /**
- * Newest first; one record for each boot, unless a later pass removed something more. Two passes can make the same record:
- * of two leaders, or when the first had not been seen yet.
+ * Newest first; one record for each boot. Several passes can make one: of two leaders, or when a later pass removed more,
+ * whose record takes the place of the former.
  */
 function mergeCleanups(records: readonly CleanupRecord[], former: readonly CleanupRecord[]): readonly CleanupRecord[] {
-  const merged = [...former]
+  let merged = former
   for (const record of records) {
-    const same = merged.filter(({ bootId }) => bootId === record.bootId)
-    const known = same.some((other) => record.sessionsRemoved === 0 || isDeepStrictEqual(other, record))
-    if (!known) merged.unshift(record)
+    const known = merged.find(({ bootId }) => bootId === record.bootId)
+    if (known !== undefined && known.sessionsRemoved >= record.sessionsRemoved) continue
+    merged = [record, ...merged.filter((other) => other !== known)]
   }
-  return merged.length === former.length ? former : merged.slice(0, MAX_CLEANUPS)
+  return merged.length <= MAX_CLEANUPS ? merged : merged.slice(0, MAX_CLEANUPS)
 }
 
 function buildConditions(
