@@ -1,126 +1,148 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, describe, test } from 'node:test'
-import type { Client } from '../client/index.ts'
+import { after, afterEach, before, describe, test, type TestContext } from 'node:test'
 import { run } from './support/command.ts'
+import { readProcess, timeCleanup, type GatewayProcess } from './support/death.ts'
 import { TestCluster, type Cleanup } from './support/im-cluster.ts'
 import { waitFor, type PodObject } from './support/kubernetes.ts'
-import { killContainer } from './support/operator.ts'
+import { killContainer, readOperatorMetric } from './support/operator.ts'
+import { RawDevices } from './support/raw-devices.ts'
 import { waitForNoDeadSession } from './support/sessions.ts'
-import { openClient, reachable, urls } from './support/traffic.ts'
+import { reachable, Traffic } from './support/traffic.ts'
 
 /** From the proof on: the lease has run out, and the pod or container is gone. */
 const CLEAN_WITHIN_MS = 10_000
-const LEASE_MS = 6_000
+const GATEWAYS = ['im-0', 'im-1', 'im-2']
 
 describe('what a dead gateway leaves', () => {
   let cluster: TestCluster
-  const clients: Client[] = []
+  let traffic: Traffic
+  let devices: RawDevices
   before(async () => {
     cluster = await TestCluster.prepare()
-    await cluster.apply({ ...reachable, replicas: 3 })
+    // Raw devices do not heed a drain: it lasts until its deadline.
+    await cluster.apply({ ...reachable, replicas: 3, drain: { rate: 200, deadlineSeconds: 5, jitterSeconds: 1 } })
     await cluster.waitUntilSettled(3)
+    traffic = await Traffic.start(cluster)
+    devices = new RawDevices(cluster)
   })
   afterEach(async () => {
-    await Promise.all(clients.splice(0).map((client) => client.close()))
+    await devices[Symbol.asyncDispose]()
     await cluster.waitUntilSettled(3)
+    await traffic.flows()
   })
   after(async () => {
+    await traffic.finish()
+    await traffic[Symbol.asyncDispose]()
     await cluster[Symbol.asyncDispose]()
   })
 
-  /** Users whose sessions end abruptly with their gateway: their clients go with it. */
-  async function login(users: number): Promise<void> {
-    const opened = Array.from({ length: users }, (_, at) =>
-      openClient(cluster, `user-${at}`, at % 2 === 0 ? urls.tcp : urls.websocket),
+  /** Devices at every gateway. Returns im-1, which is about to die, and the sessions of raw devices at the others. */
+  async function prepare(): Promise<{ process: GatewayProcess; sessions: number; living: string[] }> {
+    await devices.spreadOver(GATEWAYS)
+    const sessions = (await rawSessions(['im-1'])).length
+    return { process: await readProcess(cluster, 'im-1'), sessions, living: await rawSessions(['im-0', 'im-2']) }
+  }
+
+  async function rawSessions(brokerIds: readonly string[]): Promise<string[]> {
+    const sessions = await Promise.all(brokerIds.map((brokerId) => cluster.sessionsOf(brokerId)))
+    return sessions.flat().filter((place) => place.includes(':device-'))
+  }
+
+  /** In time, and without touching a session of a gateway that lives. */
+  async function assertCleaned(t: TestContext, process: GatewayProcess, living: readonly string[]): Promise<void> {
+    const ms = await timeCleanup(cluster, process, 90_000)
+    t.diagnostic(`dead sessions gone ${(ms / 1000).toFixed(1)} s after the proof`)
+    assert.ok(ms < CLEAN_WITHIN_MS, `${ms} ms`)
+    assert.deepEqual(await rawSessions(['im-0', 'im-2']), living)
+  }
+
+  function readRecord({ bootId }: GatewayProcess): Promise<Cleanup> {
+    return waitFor(`a record of boot ${bootId}`, 60_000, async () =>
+      (await cluster.read()).status?.cleanups.find((cleanup) => cleanup.bootId === bootId),
     )
-    clients.push(...(await Promise.all(opened)))
   }
 
-  async function pod(name: string): Promise<PodObject> {
-    const found = await cluster.kubectl.get<PodObject>('pod', name)
-    assert.ok(found, `pod ${name}`)
-    return found
-  }
-
-  function assertNoDeadSession(): Promise<void> {
-    return waitForNoDeadSession(cluster, ['im-0', 'im-1', 'im-2'], CLEAN_WITHIN_MS)
-  }
-
-  function cleanupOf(podUid: string, timeoutMs: number): Promise<Cleanup> {
-    return waitFor(`a cleanup of pod ${podUid}`, timeoutMs, async () =>
-      (await cluster.read()).status?.cleanups.find((cleanup) => cleanup.podUid === podUid),
-    )
-  }
-
-  test('a pod deleted by force: its sessions are removed, with pod and lease as proof, and clients go on', async () => {
-    await login(12)
-    const before = await pod('im-1')
-    // The kubelet kills the process at once; without that, grace 0 only forgets the pod.
-    await cluster.kubectl.run(['delete', 'pod', 'im-1', '--force', '--grace-period=0'])
-    const cleanup = await cleanupOf(before.metadata.uid, LEASE_MS + CLEAN_WITHIN_MS + 30_000)
-    assert.match(cleanup.proof.pod, /^Pod(Gone|Replaced)$/)
-    assert.equal(cleanup.orphansLeft, 0)
-    await assertNoDeadSession()
-    await Promise.all(clients.map((client) => client.ready({ timeoutMs: 60_000 })))
-  })
-
-  test('a pod deleted in good order leaves nothing to clean', async () => {
-    await login(12)
-    const before = await pod('im-1')
-    await cluster.kubectl.run(['delete', 'pod', 'im-1', '--wait=true'], { timeoutMs: 90_000 })
-    await waitFor(
-      'the successor',
-      90_000,
-      async () => (await pod('im-1').catch(() => before)).metadata.uid !== before.metadata.uid,
-    )
-    await cluster.waitUntilSettled(3)
-    await assertNoDeadSession()
-  })
-
-  test('a container that crashed in its pod: the new process of the same pod keeps its own sessions', async () => {
-    await login(12)
-    const before = await pod('im-1')
-    await killContainer(cluster.kubectl, 'im-1', 'KILL')
-    await waitFor('the restart', 60_000, async () => {
-      const { metadata, status } = await pod('im-1')
-      assert.equal(metadata.uid, before.metadata.uid)
-      return status.containerStatuses?.some(({ restartCount, ready }) => restartCount > 0 && ready)
+  function waitForSuccessor({ podUid }: GatewayProcess): Promise<boolean> {
+    return waitFor('the successor', 90_000, async () => {
+      const pod = await cluster.kubectl.get<PodObject>('pod', 'im-1')
+      return pod !== undefined && pod.metadata.uid !== podUid
     })
-    await assertNoDeadSession()
-    await Promise.all(clients.map((client) => client.ready({ timeoutMs: 60_000 })))
+  }
+
+  test('a pod deleted by force: its sessions are removed, with proof, recorded in status, Event and metrics', async (t) => {
+    const { process, sessions, living } = await prepare()
+    const removedBefore = await readOperatorMetric('im_operator_sessions_removed_total')
+    // The process is killed before its drain, which the raw devices hold up, has taken the sessions along.
+    await cluster.kubectl.run(['delete', 'pod', 'im-1', '--force', '--grace-period=0'])
+    await assertCleaned(t, process, living)
+
+    const record = await readRecord(process)
+    assert.match(record.proof.pod, /^Pod(Gone|Replaced)$/)
+    assert.match(record.proof.lease, /^Lease(Expired|OfAnotherBoot)$/)
+    assert.deepEqual([record.podUid, record.orphansLeft], [process.podUid, 0])
+    assert.ok(record.sessionsRemoved >= sessions, `${record.sessionsRemoved} of at least ${sessions}`)
+
+    const note = await waitFor('the Event', 30_000, async () => {
+      const args = ['get', 'events.events.k8s.io', '-o', 'jsonpath={range .items[*]}{.reason} {.note}{"\\n"}{end}']
+      const notes = (await cluster.kubectl.run(args)).split('\n')
+      return notes.find((line) => line.startsWith('SessionsCleaned') && line.includes(process.bootId))
+    })
+    for (const part of [process.podUid, record.proof.pod, record.proof.lease, `${record.sessionsRemoved} sessions`]) {
+      assert.ok(note.includes(part), `${part} in: ${note}`)
+    }
+    const removed = (await readOperatorMetric('im_operator_sessions_removed_total')) - removedBefore
+    assert.ok(removed >= sessions, `${removed} removed by the metric`)
+    assert.equal(await readOperatorMetric('im_operator_orphan_sessions_total'), 0)
+  })
+
+  test('a pod deleted in good order takes its sessions with it, and that is recorded', async (t) => {
+    const { process, living } = await prepare()
+    await cluster.kubectl.run(['delete', 'pod', 'im-1', '--wait=true'], { timeoutMs: 90_000 })
+    await assertCleaned(t, process, living)
+    const { proof, sessionsRemoved, orphansLeft } = await readRecord(process)
+    assert.deepEqual([proof.lease, sessionsRemoved, orphansLeft], ['LeaseReleased', 0, 0])
+    await waitForSuccessor(process)
+  })
+
+  test('a container that crashed in its pod: the new process of the same pod keeps its own sessions', async (t) => {
+    const { process, living } = await prepare()
+    await killContainer(cluster.kubectl, 'im-1', 'KILL')
+    await assertCleaned(t, process, living)
+    const pod = await waitFor('the restart', 60_000, async () => {
+      const found = await cluster.kubectl.get<PodObject>('pod', 'im-1')
+      return found?.status.containerStatuses?.some(({ restartCount, ready }) => restartCount > 0 && ready) && found
+    })
+    assert.equal(pod.metadata.uid, process.podUid)
   })
 
   test('3 to 2 to 3 within a second: nothing living is removed, nothing dead is left', async () => {
-    await login(12)
+    await devices.spreadOver(GATEWAYS)
+    const living = await rawSessions(['im-0', 'im-1'])
     await cluster.kubectl.run(['scale', 'imcluster', 'im', '--replicas=2'])
     await cluster.kubectl.run(['scale', 'imcluster', 'im', '--replicas=3'])
     await cluster.waitUntilSettled(3)
-    await assertNoDeadSession()
-    await Promise.all(clients.map((client) => client.ready({ timeoutMs: 60_000 })))
-    for (const [at, client] of clients.entries()) {
-      const sent = await client.send(`user-${(at + 1) % clients.length}`, 'still here')
-      assert.ok(sent.seq > 0)
-    }
+    await waitForNoDeadSession(cluster, GATEWAYS, CLEAN_WITHIN_MS)
+    assert.deepEqual(await rawSessions(['im-0', 'im-1']), living)
   })
 
-  test('a node whose kubelet stopped is no proof: its gateway goes on, and none of its sessions is removed', async () => {
-    await login(12)
-    const { spec } = await pod('im-1')
-    const node = spec.nodeName ?? ''
-    const before = await cluster.sessionsOf('im-1')
-    const cleanups = (await cluster.read()).status?.cleanups.length ?? 0
+  test('a stopped kubelet proves nothing: the dead there wait for proof, the living go on', async (t) => {
+    const { process, living } = await prepare()
+    const node = (await cluster.kubectl.get<PodObject>('pod', 'im-1'))?.spec.nodeName ?? ''
+    const isNodeReady = async () => (await run('kubectl', ['get', 'node', node, '--no-headers'])).split(/\s+/)[1]
+    const dead = await rawSessions(['im-1'])
     await run('docker', ['exec', node, 'systemctl', 'stop', 'kubelet'])
     try {
-      await waitFor(`node ${node} to be not ready`, 120_000, async () =>
-        /NotReady/.test(await run('kubectl', ['get', 'node', node, '--no-headers'])),
-      )
-      assert.deepEqual(await cluster.sessionsOf('im-1'), before)
-      assert.equal((await cluster.read()).status?.cleanups.length, cleanups)
+      await killContainer(cluster.kubectl, 'im-1', 'KILL')
+      const { status } = await cluster.waitForCondition('Degraded', 'True', 60_000, 'GatewayLost')
+      assert.match(status?.conditions.find(({ type }) => type === 'Degraded')?.message ?? '', /im-1: its lease ran out/)
+      await waitFor('the node to be not ready', 120_000, async () => (await isNodeReady()) === 'NotReady')
+      assert.deepEqual(await rawSessions(['im-1']), dead, 'no proof, no cleanup')
+      assert.deepEqual(await rawSessions(['im-0', 'im-2']), living)
     } finally {
       await run('docker', ['exec', node, 'systemctl', 'start', 'kubelet'])
     }
-    await waitFor(`node ${node} to be ready`, 60_000, async () =>
-      /\bReady\b/.test(await run('kubectl', ['get', 'node', node, '--no-headers'])),
-    )
+    await assertCleaned(t, process, living)
+    await waitFor('the node to be ready', 60_000, async () => (await isNodeReady()) === 'Ready')
+    await cluster.waitForCondition('Degraded', 'False', 60_000)
   })
 })

@@ -25,6 +25,8 @@ export interface PodObject extends KubeObject {
       readonly name: string
       readonly restartCount: number
       readonly ready: boolean
+      readonly containerID?: string
+      readonly state: { readonly running?: object }
     }[]
   }
 }
