@@ -39,12 +39,13 @@ const nobodysService = {
   metadata: { name: 'nobody' },
   spec: { selector: { app: 'nobody' }, ports: [{ port: 6379 }] },
 }
-const taken = { name: 'taken', protocol: 'TCP', port: 80 }
+/** Among those that Kubernetes itself takes last. */
+const TAKEN_PORT = 30_085
 const foreignService = {
   apiVersion: 'v1',
   kind: 'Service',
   metadata: { name: 'service-taken' },
-  spec: { type: 'NodePort', selector: { app: 'of-somebody-else' }, ports: [{ ...taken, nodePort: 31_999 }] },
+  spec: { type: 'NodePort', selector: { app: 'of-somebody-else' }, ports: [{ port: 80, nodePort: TAKEN_PORT }] },
 }
 const foreignStatefulSet = {
   apiVersion: 'apps/v1',
@@ -170,9 +171,9 @@ const mistakes: Readonly<Record<string, Mistake>> = {
   },
   'port-taken': {
     what: 'a node port that another Service has',
-    spec: { service: { type: 'NodePort', nodePorts: { tcp: 31_999 } } },
+    spec: { service: { type: 'NodePort', nodePorts: { tcp: TAKEN_PORT } } },
     reason: 'ApplyFailed',
-    says: /Service port-taken is refused: .*31999.* already allocated/,
+    says: new RegExp(`Service port-taken is refused: .*${TAKEN_PORT}.* already allocated`),
     correction: { spec: { service: { type: 'NodePort' } } },
   },
 }
