@@ -87,18 +87,19 @@ describe('an operator killed after any of its writes', () => {
       writes = []
       killAfter = at
       await step()
-      const killed = await waitFor('the kill, or the end', 60_000, async () => {
-        if (operator?.running === false) return 'killed'
-        await check()
-        return 'through'
+      const isKilled = () => writes.length >= killAfter
+      await waitFor('the kill, or the end', 60_000, async () => {
+        if (!isKilled()) await check()
+        return true
       })
-      if (killed === 'through') {
+      if (!isKilled()) {
         killAfter = Infinity
         t.diagnostic(`${at - 1} kills, one after each of: ${writes.join(', ')}`)
         assert.ok(at > 1, 'an operator was killed')
         return
       }
       const last = writes.at(-1)
+      await operator?.exited
       await startOperator()
       await waitFor(`the end after a kill at write ${at}, ${last}`, 60_000, async () => {
         await check()
