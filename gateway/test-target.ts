@@ -45,10 +45,7 @@ export async function openTarget(): Promise<Target> {
     tcp: { token: await signToken(authSecret, 1, 'witness-1') },
     webSocket: { token: await signToken(authSecret, 1, 'witness-2') },
   })
-  stack.defer(async () => {
-    const rounds = await witnesses.stop()
-    assert.ok(rounds > 10, `the witnesses exchanged only ${rounds} messages`)
-  })
+  stack.defer(() => witnesses.stop())
   stack.defer(async () => {
     // The two witnesses.
     const connections = (transport: string) => readMetric(gateway, `im_connections{transport="${transport}"}`)
