@@ -16,7 +16,8 @@ export class RedisPool implements AsyncDisposable {
   readonly #entries = new Map<string, Entry>()
 
   /**
-   * The connection of a cluster.
+   * The connection of a cluster. A new one is waited for; one that is known to fail is not, so that clusters whose Redis is
+   * away keep no worker from the others: it goes on trying by itself.
    *
    * @throws SessionError `redis_url_invalid`, or `redis_unavailable` when it is not ready in time
    */
@@ -40,11 +41,12 @@ export class RedisPool implements AsyncDisposable {
     }
     entry.users.add(key)
     try {
-      await awaitReady(entry.client, READY_TIMEOUT_MS)
+      await awaitReady(entry.client, entry.lastError === undefined ? READY_TIMEOUT_MS : 0)
       return entry.client
     } catch (error) {
       // It says why, where the time-out only says that.
-      throw entry.lastError ?? error
+      entry.lastError ??= error as SessionError
+      throw entry.lastError
     }
   }
 
