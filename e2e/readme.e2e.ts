@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test'
 import { run } from './support/command.ts'
 import { findBlock, readBlocks, version } from './support/documents.ts'
 import { helm, installOperator, uninstallOperator } from './support/helm.ts'
-import { gatewayImage } from './support/im-cluster.ts'
+import { gatewayImage, TestCluster } from './support/im-cluster.ts'
 import { Kubectl, waitFor } from './support/kubernetes.ts'
 import { runShell } from './support/shell.ts'
 
@@ -52,6 +52,12 @@ describe('the commands that are printed, word for word', { skip }, () => {
     await removeAll()
     assert.match(await runBlocks(readBlocks('README.md', 'On Kubernetes')), MESSAGE)
     await gateways(5)
+  })
+
+  test('README.md, With your own Redis and NATS: an ImCluster is enough', async () => {
+    await using team = await TestCluster.prepare('team', 'team')
+    await runBlocks(readBlocks('README.md', 'With your own Redis and NATS'))
+    await team.waitForCondition('Ready', 'True', 60_000)
   })
 
   test('the notes of the chart of a cluster: a message arrives', async () => {

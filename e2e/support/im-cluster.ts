@@ -49,9 +49,9 @@ export class TestCluster implements AsyncDisposable {
     this.name = name
   }
 
-  /** Creates the namespace, Redis, NATS and Secret; `create` makes the ImCluster. */
-  static async prepare(name = 'im'): Promise<TestCluster> {
-    const kubectl = await createNamespace()
+  /** Creates the namespace, Redis, NATS and Secret; `apply` makes the ImCluster. */
+  static async prepare(name = 'im', namespace?: string): Promise<TestCluster> {
+    const kubectl = await createNamespace(namespace)
     const cluster = new TestCluster(kubectl, name)
     await kubectl.apply({ apiVersion: 'v1', kind: 'List', items: buildServers() })
     await Promise.all(
@@ -166,8 +166,8 @@ export class TestCluster implements AsyncDisposable {
 }
 
 /** Creates a namespace that takes only pods of the Pod Security level `restricted`. */
-export async function createNamespace(): Promise<Kubectl> {
-  const kubectl = new Kubectl(`e2e-${randomBytes(3).toString('hex')}`)
+export async function createNamespace(name = `e2e-${randomBytes(3).toString('hex')}`): Promise<Kubectl> {
+  const kubectl = new Kubectl(name)
   const labels = { 'im-cluster-e2e': 'true', 'pod-security.kubernetes.io/enforce': 'restricted' }
   await kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: kubectl.namespace, labels } })
   return kubectl
