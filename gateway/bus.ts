@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, Events, type ConnectionOptions, type NatsConnection } from 'nats'
+import { connect, ErrorCode, Events, type ConnectionOptions, type NatsConnection } from 'nats'
 import { decodeBusRecords, encodeBusRecord, type BusRecord } from './bus-record.ts'
 import { GatewayError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -61,7 +61,8 @@ export class Bus implements AsyncDisposable {
   /**
    * Connects.
    *
-   * @throws GatewayError NATS_UNREACHABLE when no server answers in time; the reason of `stop`
+   * @throws GatewayError NATS_UNREACHABLE when no server answers in time, NATS_REFUSED at once when one refuses the
+   *   credentials; the reason of `stop`
    */
   static async connect(
     settings: GatewaySettings,
@@ -75,6 +76,10 @@ export class Bus implements AsyncDisposable {
       try {
         return new Bus(await connect(buildOptions(settings)), settings, metrics, logger)
       } catch (cause) {
+        if (isRefusal(cause)) {
+          const message = 'NATS refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD, or IM_NATS_TOKEN'
+          throw new GatewayError('NATS_REFUSED', message, { cause, retryable: false })
+        }
         const message = `no NATS server answers at ${settings.natsServers.map(withoutCredentials).join(', ')}; check IM_NATS_SERVERS`
         logger.warn({ err: cause }, message)
         if (performance.now() > deadline)
@@ -218,6 +223,11 @@ function buildOptions(settings: GatewaySettings): ConnectionOptions {
   if (settings.natsUser !== '') Object.assign(options, { user: settings.natsUser, pass: settings.natsPassword })
   if (settings.natsToken !== '') options.token = settings.natsToken
   return options
+}
+
+function isRefusal(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return code === ErrorCode.AuthorizationViolation || code === ErrorCode.BadAuthentication
 }
 
 function withoutCredentials(server: string): string {

@@ -1,6 +1,12 @@
 /** Stable codes of the failures that end a gateway, or keep it from starting. */
 export type GatewayErrorCode =
-  'SETTINGS_INVALID' | 'LISTEN_FAILED' | 'TLS_INVALID' | 'NATS_UNREACHABLE' | 'REDIS_UNREACHABLE' | 'BROKER_REPLACED'
+  | 'SETTINGS_INVALID'
+  | 'LISTEN_FAILED'
+  | 'TLS_INVALID'
+  | 'NATS_UNREACHABLE'
+  | 'NATS_REFUSED'
+  | 'REDIS_UNREACHABLE'
+  | 'BROKER_REPLACED'
 
 /** A failure of the gateway as a whole, as against one that a client is told (`ProtocolError`). */
 export class GatewayError extends Error {

@@ -168,6 +168,15 @@ describe('a gateway that cannot start', { timeout: 60_000 }, () => {
     await Promise.all(starts)
   })
 
+  test('says at once that NATS refuses the credentials, and which settings they are', async () => {
+    await using closed = await startNats({ login: { user: 'im', pass: 'right' } })
+    await assertFatal('NATS_REFUSED', /refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD/, {
+      IM_NATS_SERVERS: closed.url,
+      IM_NATS_USER: 'im',
+      IM_NATS_PASSWORD: SECRET,
+    })
+  })
+
   test('and is told to stop while it waits ends at once and cleanly', async () => {
     const url = `redis://127.0.0.1:${await findFreePort()}`
     const options = { brokerId: 'gw-2', redisUrl: url, natsUrl: bench.nats.url, skipReady: true }
