@@ -112,7 +112,7 @@ test('a client that is stuck too long is closed, and its device gets the rest ov
 })
 
 test('a client that reads slowly, but never stands still for too long, is not closed', async () => {
-  const patient = await bench.start('gw-2', { SLOW_CONSUMER_TIMEOUT_MS: '1500', MAX_BUFFERED_BYTES: '65536' })
+  const patient = await bench.start('gw-2', { SLOW_CONSUMER_TIMEOUT_MS: '4000', MAX_BUFFERED_BYTES: '65536' })
   await using alice = await loginTcp(patient, { token: '1:alice' })
   await using slow = await loginTcp(patient, { token: '1:slow' })
   slow.pause()
@@ -122,7 +122,7 @@ test('a client that reads slowly, but never stands still for too long, is not cl
     alice.send(buildSend('slow', `${seq} ${payload}`))
     await alice.next('accepted')
   }
-  const bite = (sent * payload.length) / 8
+  const bite = (sent * payload.length) / 20
   for (let read = bite; read < sent * payload.length; read += bite) {
     slow.resume()
     await eventually(
