@@ -31,6 +31,25 @@ describe('the life of a cluster, with clients connected', () => {
     await traffic.flows()
   })
 
+  test('paused, it is left as it is, and says so, until it goes on', async () => {
+    await cluster.apply({ ...reachable, replicas: 3, paused: true })
+    await cluster.waitForCondition('Progressing', 'False', 60_000, 'Paused')
+    assert.equal((await cluster.pods()).length, 2)
+    await cluster.apply({ ...reachable, replicas: 3 })
+    await cluster.waitUntilSettled(3)
+    await cluster.apply({ ...reachable })
+    await cluster.waitUntilSettled(2)
+  })
+
+  test('created paused, it gets nothing, and deleted, it leaves nothing', async () => {
+    const paused = cluster.withName('paused')
+    await paused.apply({ paused: true })
+    await paused.waitForCondition('Progressing', 'False', 60_000, 'Paused')
+    assert.equal(await paused.kubectl.get('statefulset', paused.name), undefined)
+    await paused.kubectl.run(['delete', 'imcluster', paused.name, '--timeout=30s'])
+    assert.equal((await cluster.redis('HEXISTS', 'im:clusters', paused.name)).trim(), '0')
+  })
+
   test('a change of image and device policy rolls out one pod at a time', async () => {
     const before = await cluster.pods()
     await cluster.apply({ ...reachable, image: nextImage, devicePolicy: { preset: 'triple' } })
@@ -62,7 +81,7 @@ describe('the life of a cluster, with clients connected', () => {
     assert.ok(messages > 0)
     await traffic[Symbol.asyncDispose]()
     await cluster.kubectl.run(['delete', 'imcluster', cluster.name, '--timeout=120s'], { timeoutMs: 130_000 })
-    assert.equal((await cluster.redis('HGETALL', 'im:brokers')).trim(), '')
+    for (const key of ['im:brokers', 'im:clusters']) assert.equal((await cluster.redis('HGETALL', key)).trim(), '')
     for (const brokerId of ['im-0', 'im-1']) assert.deepEqual(await cluster.sessionsOf(brokerId), [])
   })
 })
