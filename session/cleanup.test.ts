@@ -81,6 +81,32 @@ test('no session of another incarnation is touched, least of all of the same nam
   assert.equal(await redis.scard(keys.index('im-0', next.bootId)), 1)
 })
 
+test('what was removed is summed up over the passes, whoever makes them', async () => {
+  const { directory, dead, lease, clean } = await setUp()
+  await lease.release()
+  for (const [graceMs, inAll] of [
+    [60_000, 1],
+    [60_000, 2],
+    [0, 3],
+  ] as const) {
+    await directory.login(createDraft({}, dead))
+    const { removed, removedInAll } = await clean(graceMs)
+    assert.deepEqual([removed, removedInAll], [1, inAll])
+  }
+})
+
+test('of two who clean at once, the slow one does not bring back what the other has ended', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const { directory, dead, lease, clean, left, keys } = await setUp()
+    await Promise.all(Array.from({ length: 100 }, (_, at) => directory.login(createDraft({ userId: `u${at}` }, dead))))
+    await lease.release()
+    const slow = cleanIncarnation(redis, keys, dead, { batch: 1 })
+    while (!(await clean(0)).finished);
+    await slow
+    assert.deepEqual(await left(), { index: 0, register: 0 })
+  }
+})
+
 test('an incarnation whose lease runs is not cleaned', async () => {
   const { directory, dead, clean, left } = await setUp()
   const { session } = await directory.login(createDraft({}, dead))
