@@ -1,4 +1,4 @@
-// What the API server makes of crds/imcluster.yaml: KUBECONFIG=… node --test e2e/crd.e2e.ts
+// What the API server makes of crds/imcluster.yaml, without an operator.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { suspendOperator } from './support/operator.ts'
 
 const DEADLINE_MS = 60_000
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -201,7 +202,9 @@ const allowedChanges: Readonly<Record<string, Json>> = {
 
 const patchArgs = (patch: Json) => ['patch', 'imc', 'im', '--type=merge', '-p', JSON.stringify(patch)]
 
+let suspended: AsyncDisposable
 before(async () => {
+  suspended = await suspendOperator()
   await succeed(['apply', '--server-side', '--force-conflicts', '-f', 'crds/imcluster.yaml'])
   await succeed(['wait', '--for=condition=Established', '--timeout=30s', 'crd/imclusters.imcluster.io'])
   await succeed(['create', 'namespace', namespace])
@@ -210,6 +213,7 @@ before(async () => {
 
 after(async () => {
   await kubectl(['delete', 'imc', '--all', '--wait=false'])
+  await suspended[Symbol.asyncDispose]()
   await kubectl(['delete', 'namespace', namespace, '--wait=false'])
 })
 

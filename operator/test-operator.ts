@@ -6,7 +6,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { startChild, type Child } from '../dev/child.ts'
 import { TestCluster } from '../e2e/support/im-cluster.ts'
 import type { KubeObject } from '../e2e/support/kubernetes.ts'
-import { system } from '../e2e/support/operator.ts'
+import { suspendOperator } from '../e2e/support/operator.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 interface Service extends KubeObject {
@@ -25,24 +25,26 @@ export class OperatorBench implements AsyncDisposable {
   readonly cluster: TestCluster
   /** Redis, as pods and this machine reach it. */
   readonly redisUrl: string
+  readonly #suspended: AsyncDisposable
   readonly #folder: string
   readonly #children: Child[] = []
 
-  private constructor(cluster: TestCluster, redisUrl: string, folder: string) {
+  private constructor(suspended: AsyncDisposable, cluster: TestCluster, redisUrl: string, folder: string) {
+    this.#suspended = suspended
     this.cluster = cluster
     this.redisUrl = redisUrl
     this.#folder = folder
   }
 
   static async start(): Promise<OperatorBench> {
-    await system.run(['scale', 'deployment', 'im-cluster-operator', '--replicas=0'])
+    const suspended = await suspendOperator()
     const cluster = await TestCluster.prepare()
     await cluster.kubectl.patch('service', 'redis', { spec: { type: 'NodePort' } })
     const service = await cluster.kubectl.get<Service>('service', 'redis')
     const [node] = await cluster.kubectl.list<Node>('nodes')
     const address = node?.status.addresses.find(({ type }) => type === 'InternalIP')?.address ?? ''
     const folder = await mkdtemp(join(tmpdir(), 'im-operator-'))
-    return new OperatorBench(cluster, `redis://${address}:${service?.spec.ports[0]?.nodePort}`, folder)
+    return new OperatorBench(suspended, cluster, `redis://${address}:${service?.spec.ports[0]?.nodePort}`, folder)
   }
 
   /** Starts an operator for this namespace. Each name has a Lease of its own, so that it leads at once. */
@@ -68,7 +70,7 @@ export class OperatorBench implements AsyncDisposable {
 
   /** The installed operator takes the namespace down; then those of the test end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await system.run(['scale', 'deployment', 'im-cluster-operator', '--replicas=2'])
+    await this.#suspended[Symbol.asyncDispose]()
     await this.cluster[Symbol.asyncDispose]()
     await Promise.all(this.#children.map((child) => child.stop('SIGTERM')))
     await rm(this.#folder, { recursive: true })

@@ -8,6 +8,19 @@ export function operatorPods(): Promise<PodObject[]> {
   return system.list<PodObject>('pods', SELECTOR)
 }
 
+/** Lets the installed operator rest until what is returned is disposed of: a test writes what it would write. */
+export async function suspendOperator(): Promise<AsyncDisposable> {
+  const scale = (replicas: number) =>
+    system.run(['scale', 'deployment', 'im-cluster-operator', `--replicas=${replicas}`])
+  await scale(0)
+  await waitFor('the operator to rest', 60_000, async () => (await operatorPods()).length === 0)
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await scale(2)
+    },
+  }
+}
+
 /** The pod that leads. */
 export function readLeader(): Promise<PodObject> {
   return waitFor('a leader', 60_000, async () => {
