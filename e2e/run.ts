@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { saveArtifacts } from './support/artifacts.ts'
 import { run } from './support/command.ts'
-import { buildFormerImage, formerImage } from './support/former-release.ts'
+import { buildFormerImage, formerImage, lacksFormerRelease } from './support/former-release.ts'
 import { installOperator } from './support/helm.ts'
 import { gatewayImage, nextImage } from './support/im-cluster.ts'
 import { buildImage, createKindCluster, deleteKindCluster, loadImages, type KindCluster } from './support/kind.ts'
@@ -52,7 +52,10 @@ async function main(): Promise<number> {
   if (missing.length > 0) return fail(`${missing.join(', ')} not found on the PATH; install it first`)
 
   // A release from git's history takes a while to build.
-  const needsFormer = files.some((file) => readFileSync(join(root, file), 'utf8').includes('former-release.ts'))
+  const upgrades = files.some((file) => readFileSync(join(root, file), 'utf8').includes('former-release.ts'))
+  const lack = upgrades && (await lacksFormerRelease(root))
+  if (lack !== false) process.stderr.write(`the upgrade is not tested: ${lack}\n`)
+  const needsFormer = upgrades && lack === false
   const images = [gatewayImage, nextImage, ...(needsFormer ? [formerImage] : [])]
 
   let cluster: KindCluster | undefined

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { after, before, describe, test } from 'node:test'
 import { run } from './support/command.ts'
-import { extractFormerRelease, formerImage } from './support/former-release.ts'
+import { extractFormerRelease, formerImage, lacksFormerRelease } from './support/former-release.ts'
 import { deleteCrd, installOperator, uninstallOperator } from './support/helm.ts'
 import { gatewayImage } from './support/im-cluster.ts'
 import { waitFor, type KubeObject } from './support/kubernetes.ts'
@@ -28,7 +28,9 @@ async function expectCrd(folder: string): Promise<Crd> {
   return JSON.parse(await run('kubectl', args, { input })) as Crd
 }
 
-describe('helm upgrade from the release before, with clients connected', () => {
+const skip = await lacksFormerRelease(root)
+
+describe('helm upgrade from the release before, with clients connected', { skip }, () => {
   let former: { folder: string } & AsyncDisposable
   let cluster: ReleaseCluster
   let traffic: Traffic

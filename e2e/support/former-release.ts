@@ -12,12 +12,18 @@ const COMMIT = '9c8164a882aa661c0fe25715557b4ae6a03d0103'
 /** The image of that release, as `buildFormerImage` makes it. */
 export const formerImage = `${gatewayImage}-former`
 
+/** Why there is no former release to upgrade from, and what to do; false where there is one. */
+export async function lacksFormerRelease(root: string): Promise<string | false> {
+  const found = run('git', ['cat-file', '-e', `${COMMIT}^{commit}`], { cwd: root })
+  const what = `the release ${VERSION}, commit ${COMMIT.slice(0, 7)}, is not in this clone's history`
+  return found.then(
+    () => false,
+    () => `${what}: fetch it with git fetch --unshallow, or clone the repository with git clone`,
+  )
+}
+
 /** The files of that release in a folder of their own, until it is disposed of. */
 export async function extractFormerRelease(root: string): Promise<{ folder: string } & AsyncDisposable> {
-  await run('git', ['cat-file', '-e', `${COMMIT}^{commit}`], { cwd: root }).catch((cause: unknown) => {
-    const what = `the release ${VERSION}, commit ${COMMIT.slice(0, 7)}, is not in this clone's history`
-    throw new Error(`${what}; fetch it with git fetch --unshallow, or clone the repository with git clone`, { cause })
-  })
   const folder = await mkdtemp(join(tmpdir(), `im-${VERSION}-`))
   const archive = join(folder, 'release.tar')
   await run('git', ['archive', '--output', archive, COMMIT], { cwd: root })
