@@ -10,6 +10,7 @@ import { brokerField, deviceField, parseIndexMember, type Keys } from './keys.ts
 import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { sendScript } from './scripts.ts'
 import { defaults } from './settings.ts'
+import { swapField } from './swap-field.ts'
 
 export interface CleanOptions {
   /** How long after the first pass the last one may be: longer than any process sleeps and then goes on. */
@@ -174,6 +175,5 @@ function sendSwap(
   expected: string,
   value: string,
 ): Promise<[time: number, found: string, swapped: 0 | 1]> {
-  const args = [brokerField(brokerId, bootId), expected, value]
-  return guard(sendScript(redis, 'swap-field', [keys.brokers()], args))
+  return swapField(redis, keys.brokers(), brokerField(brokerId, bootId), expected, value)
 }

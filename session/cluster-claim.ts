@@ -4,7 +4,7 @@ import { readIncarnations } from './cleanup.ts'
 import type { Keys } from './keys.ts'
 import { readLeases } from './lease.ts'
 import { guard, type RedisClient } from './redis.ts'
-import { sendScript } from './scripts.ts'
+import { swapField } from './swap-field.ts'
 
 /** Whose brokers the ones named `<cluster>-<ordinal>` are: an ImCluster, wherever it lives. */
 export interface ClusterOwner {
@@ -53,7 +53,7 @@ export async function claimCluster(
     if (holder?.uid === owner.uid) return undefined
     const brokers = (await readClusterLeases(redis, keys, cluster)).filter(({ podUid }) => !options.isOwnPod(podUid))
     if (brokers.length > 0 || (holder !== undefined && options.exists(holder))) return { owner: holder, brokers }
-    const [, before, swapped] = await swapClaim(redis, keys, cluster, found, own)
+    const [, before, swapped] = await swapField(redis, keys.clusters(), cluster, found, own)
     if (swapped === 1) return undefined
     found = before
   }
@@ -71,7 +71,7 @@ export async function releaseCluster(
   cluster: string,
   owner: ClusterOwner,
 ): Promise<void> {
-  await swapClaim(redis, keys, cluster, formatOwner(owner), '')
+  await swapField(redis, keys.clusters(), cluster, formatOwner(owner), '')
 }
 
 /** Whether a broker is one of a cluster, and not of one whose name only begins alike. */
@@ -83,16 +83,6 @@ async function readClusterLeases(redis: RedisClient, keys: Keys, cluster: string
   const registered = await readIncarnations(redis, keys)
   const brokerIds = new Set(registered.map(({ brokerId }) => brokerId).filter((id) => isBrokerOf(cluster, id)))
   return [...(await readLeases(redis, keys, [...brokerIds])).values()]
-}
-
-function swapClaim(
-  redis: RedisClient,
-  keys: Keys,
-  cluster: string,
-  expected: string,
-  value: string,
-): Promise<[time: number, found: string, swapped: 0 | 1]> {
-  return guard(sendScript(redis, 'swap-field', [keys.clusters()], [cluster, expected, value]))
 }
 
 function formatOwner({ namespace, uid }: ClusterOwner): string {

@@ -4,7 +4,7 @@ import { statefulSets } from '../build/objects.ts'
 import { gracePeriodOf } from '../build/pod-template.ts'
 import { pods } from '../cleanup/pod.ts'
 import { isApiError } from '../runtime/errors.ts'
-import type { ReconcileContext } from './context.ts'
+import { isOwnedBy, type ReconcileContext } from './context.ts'
 import { reconcileDirectory, type DirectoryState } from './directory.ts'
 import { leaveDirectory, openDirectory } from './directory-access.ts'
 
@@ -89,9 +89,10 @@ export async function removeFinalizer(
 async function deleteStatefulSet({ api }: ReconcileContext, cluster: ImCluster, signal: AbortSignal): Promise<void> {
   const { namespace, name } = cluster.metadata
   try {
-    const { metadata } = await api.get(statefulSets, { namespace, name }, { signal })
-    const ours = metadata.ownerReferences?.some(({ uid }) => uid === cluster.metadata.uid) === true
-    if (!ours || metadata.deletionTimestamp !== undefined || metadata.uid === undefined) return
+    const statefulSet = await api.get(statefulSets, { namespace, name }, { signal })
+    const { metadata } = statefulSet
+    if (!isOwnedBy(statefulSet, cluster) || metadata.deletionTimestamp !== undefined || metadata.uid === undefined)
+      return
     await api.delete(statefulSets, { namespace, name }, { uid: metadata.uid, propagationPolicy: 'Background', signal })
   } catch (error) {
     if (!isApiError(error, 'NOT_FOUND', 'CONFLICT')) throw error

@@ -49,7 +49,7 @@ function mergeCleanups(records: readonly CleanupRecord[], former: readonly Clean
     if (known !== undefined && known.sessionsRemoved >= record.sessionsRemoved) continue
     merged = [record, ...merged.filter((other) => other !== known)]
   }
-  return merged.length <= MAX_CLEANUPS ? merged : merged.slice(0, MAX_CLEANUPS)
+  return merged.slice(0, MAX_CLEANUPS)
 }
 
 function buildConditions(

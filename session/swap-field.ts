@@ -1,0 +1,18 @@
+import { guard, type RedisClient } from './redis.ts'
+import { sendScript } from './scripts.ts'
+
+/**
+ * Changes a field of a hash if it has the value that is expected; '' stands for absence, both ways.
+ *
+ * @returns Redis' time in ms, the value that was found, and 1 when it was changed
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export function swapField(
+  redis: RedisClient,
+  key: string,
+  field: string,
+  expected: string,
+  value: string,
+): Promise<[time: number, found: string, swapped: 0 | 1]> {
+  return guard(sendScript(redis, 'swap-field', [key], [field, expected, value]))
+}
