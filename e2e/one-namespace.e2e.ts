@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { run } from './support/command.ts'
 import { helm, imageValues, installOperator, uninstallOperator } from './support/helm.ts'
 import { createNamespace, gatewayImage, TestCluster, type ImClusterObject } from './support/im-cluster.ts'
 import type { Kubectl } from './support/kubernetes.ts'
+import { canI } from './support/operator.ts'
 import { openClient, reachable, urls } from './support/traffic.ts'
 
 const RELEASE = 'im-cluster-operator'
@@ -44,9 +44,7 @@ describe('an operator of one namespace', () => {
   })
 
   test('may do there what it needs, and elsewhere nothing', async () => {
-    const user = `--as=system:serviceaccount:${cluster.kubectl.namespace}:${RELEASE}`
-    const may = async (namespace: string, ...what: readonly string[]) =>
-      (await run('kubectl', ['auth', 'can-i', ...what, user, '--namespace', namespace]).catch(() => 'no')).trim()
+    const account = `${cluster.kubectl.namespace}:${RELEASE}`
     for (const what of [
       ['get', 'secrets'],
       ['list', 'pods'],
@@ -54,8 +52,8 @@ describe('an operator of one namespace', () => {
       ['patch', 'imclusters.imcluster.io/status'],
       ['create', 'events.events.k8s.io'],
     ]) {
-      assert.equal(await may(cluster.kubectl.namespace, ...what), 'yes', `${what.join(' ')} there`)
-      assert.equal(await may(elsewhere.namespace, ...what), 'no', `${what.join(' ')} elsewhere`)
+      assert.equal(await canI(account, cluster.kubectl.namespace, what), 'yes', `${what.join(' ')} there`)
+      assert.equal(await canI(account, elsewhere.namespace, what), 'no', `${what.join(' ')} elsewhere`)
     }
   })
 })

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TestCluster } from './support/im-cluster.ts'
 import { run } from './support/command.ts'
 import { waitFor } from './support/kubernetes.ts'
-import { killContainer, killLeader, operatorPods, system } from './support/operator.ts'
+import { canI, killContainer, killLeader, operatorPods, system } from './support/operator.ts'
 import { reachable, Traffic } from './support/traffic.ts'
 
 describe('the operator under faults', () => {
@@ -120,21 +120,14 @@ describe('the operator under faults', () => {
       '-o',
       'jsonpath={.spec.serviceAccountName}',
     ])
-    const may = async (...what: string[]) => {
-      const user = `--as=system:serviceaccount:im-system:${account}`
-      return (
-        await run('kubectl', ['auth', 'can-i', ...what, user, '--namespace', cluster.kubectl.namespace]).catch(
-          () => 'no',
-        )
-      ).trim()
-    }
+    const may = (what: readonly string[]) => canI(`im-system:${account}`, cluster.kubectl.namespace, what)
     for (const what of [
       ['get', 'secrets'],
       ['patch', 'statefulsets.apps'],
       ['delete', 'statefulsets.apps'],
       ['watch', 'pods'],
     ]) {
-      assert.equal(await may(...what), 'yes', what.join(' '))
+      assert.equal(await may(what), 'yes', what.join(' '))
     }
     for (const what of [
       ['list', 'secrets'],
@@ -146,7 +139,7 @@ describe('the operator under faults', () => {
       ['get', 'configmaps'],
       ['escalate', 'roles'],
     ]) {
-      assert.equal(await may(...what), 'no', what.join(' '))
+      assert.equal(await may(what), 'no', what.join(' '))
     }
   })
 })

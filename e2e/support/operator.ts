@@ -50,6 +50,12 @@ export async function killContainer(kubectl: Kubectl, pod: string, signal: 'KILL
   await run('docker', ['exec', node, 'ctr', '--namespace', 'k8s.io', 'tasks', ...action, task])
 }
 
+/** `yes` or `no`: whether a ServiceAccount, as `namespace:name`, may do something in a namespace, in the words of kubectl. */
+export async function canI(account: string, namespace: string, what: readonly string[]): Promise<string> {
+  const who = [`--as=system:serviceaccount:${account}`, '--namespace', namespace]
+  return (await run('kubectl', ['auth', 'can-i', ...what, ...who]).catch(() => 'no')).trim()
+}
+
 /** A metric of the operator's leader; the sum over its labels. */
 export async function readOperatorMetric(name: string): Promise<number> {
   const { metadata } = await readLeader()
