@@ -12,6 +12,8 @@ import type { Router } from './router.ts'
 /** A connection before it has a session, and what to do once it has. */
 interface Guest {
   readonly loggedIn: () => void
+  /** From the login frame on; settles when the login has been accepted or refused. */
+  login?: Promise<void>
   session?: ClientSession
 }
 
@@ -23,6 +25,7 @@ export class Dispatcher implements ConnectionEvents {
   readonly #router: Router
   readonly #presence: Presence
   readonly #cursors: CursorWriter
+  #draining = false
 
   constructor(logins: LoginService, router: Router, presence: Presence, cursors: CursorWriter) {
     this.#logins = logins
@@ -36,13 +39,23 @@ export class Dispatcher implements ConnectionEvents {
     return this.#guests.size
   }
 
-  /** Every connection now, and whether it is logged in. */
-  connections(): (readonly [connection: Connection, loggedIn: boolean])[] {
-    return [...this.#guests].map(([connection, { session }]) => [connection, session !== undefined])
+  /**
+   * From now on lets nobody in: who has not begun to log in is closed, and so is who still comes. Who has begun may have
+   * been taken from the gateway that held him before, and must not be left without either.
+   *
+   * @returns the connections that stay, and when the login of each has ended
+   */
+  drain(): { readonly connection: Connection; readonly login: Promise<void> }[] {
+    this.#draining = true
+    return [...this.#guests].flatMap(([connection, { login }]) => {
+      if (login !== undefined) return [{ connection, login }]
+      connection.close('going_away')
+      return []
+    })
   }
 
   closeAll(code: CodeName): void {
-    for (const [connection] of this.connections()) connection.close(code)
+    for (const connection of this.#guests.keys()) connection.close(code)
   }
 
   /** Waits until every session whose connection has ended is marked as offline, as far as Redis is there. */
@@ -52,6 +65,8 @@ export class Dispatcher implements ConnectionEvents {
 
   /** A new connection. `loggedIn` is called when it has a session. */
   opened(connection: Connection, loggedIn: () => void): void {
+    // Its handshake began before the listeners were closed.
+    if (this.#draining) return connection.close('going_away')
     this.#guests.set(connection, { loggedIn })
   }
 
@@ -61,8 +76,8 @@ export class Dispatcher implements ConnectionEvents {
     const { session } = guest
     if (session === undefined) {
       if (frame.type !== 'login') throw new ProtocolError('login_required')
-      connection.hold(this.#login(connection, guest, frame), { exclusive: true })
-      return
+      guest.login = this.#login(connection, guest, frame)
+      return connection.hold(guest.login, { exclusive: true })
     }
     switch (frame.type) {
       case 'send':

@@ -20,14 +20,13 @@ export async function drainConnections(
   const perTick = (settings.drainRate * TICK_MS) / 1000
   const toAsk: Connection[] = []
   logger.info({ connections: dispatcher.size }, 'draining')
-  for (const [connection, loggedIn] of dispatcher.connections()) {
-    if (loggedIn) toAsk.push(connection)
-    else connection.close('going_away')
+  for (const { connection, login } of dispatcher.drain()) {
+    void Promise.allSettled([login]).then(() => toAsk.push(connection))
   }
   let asked = 0
   let allowance = 0
   while (dispatcher.size > 0 && performance.now() < deadline && !hurry.aborted) {
-    allowance += perTick
+    allowance = Math.min(allowance + perTick, toAsk.length)
     const deadlineMs = Math.max(0, Math.round(deadline - performance.now()))
     for (const connection of toAsk.slice(asked, Math.floor(allowance))) {
       const delayMs = Math.round(Math.random() * Math.min(settings.drainJitterMs, deadlineMs / 2))

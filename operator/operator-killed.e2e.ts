@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test, type TestContext } from 'node:test'
 import type { Child } from '../dev/child.ts'
+import { RedisProxy } from '../dev/redis-proxy.ts'
 import type { Cleanup, TestCluster } from '../e2e/support/im-cluster.ts'
 import { waitFor } from '../e2e/support/kubernetes.ts'
 import { openClient, reachable, Traffic, urls } from '../e2e/support/traffic.ts'
@@ -13,7 +14,6 @@ import { BrokerLease } from '../session/lease.ts'
 import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../session/redis.ts'
 import { startFaultProxy } from './runtime/test-kit.ts'
 import { OperatorBench } from './test-operator.ts'
-import { RedisProxy } from './test-redis-proxy.ts'
 
 /** More than any of the tests needs: a test ends when an operator has got through without so many writes. */
 const MAX_WRITES = 40

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
+import { RedisProxy } from '../../dev/redis-proxy.ts'
 import { assertDelivered, assertSenderOrder, Device, startTraffic } from '../kit/device.ts'
 import { RawClient } from '../kit/raw-client.ts'
-import { bootIdOf, exitOf, readiness, TestCluster } from '../kit/test-cluster.ts'
-import { until } from '../kit/wait.ts'
+import { bootIdOf, exitOf, metric, readiness, TestCluster } from '../kit/test-cluster.ts'
+import { inTime, until } from '../kit/wait.ts'
 
 const ORDERLY = { code: 0, signal: null }
 
@@ -90,6 +93,51 @@ describe('SIGTERM drains a gateway', () => {
     assert.deepEqual(await exitOf(leaving), ORDERLY)
     assert.deepEqual(await cluster.store.traces(boot), [])
     assert.deepEqual(await bob.online('alice'), [])
+  })
+
+  it('lets a login end that may have taken the device from another gateway, and asks it then', async () => {
+    await using cluster = await TestCluster.start({ gateways: ['gw-0'] })
+    await using redis = await RedisProxy.start(cluster.redis.url)
+    const leaving = await cluster.startGateway('gw-1', { IM_REDIS_URL: redis.url })
+    await using former = await RawClient.login(cluster.gateway('gw-0'), { user: 'alice' })
+    // From the session's write on no answer comes, so that the gateway knows nothing of it.
+    redis.onWrite = (command) => {
+      if (command.some((argument) => argument.includes('"userId":"alice"'))) redis.hold()
+      return true
+    }
+    await using moving = await RawClient.open(leaving)
+    const login = moving.login({ user: 'alice' })
+    await until('the session is written', async () => (await cluster.store.sessionsOf('alice'))[0]?.brokerId === 'gw-1')
+    leaving.kill('SIGTERM')
+    await until('it drains', async () => (await readiness(leaving)).body === 'draining')
+    redis.release()
+    assert.equal((await login).brokerId, 'gw-1')
+    await moving.waitFor('goAway')
+    assert.equal(await former.ended(), 'replaced')
+    await using bob = await RawClient.login(cluster.gateway('gw-0'), { user: 'bob' })
+    await bob.send('alice', 'still there')
+    await moving.waitFor('message')
+    assert.equal(moving.ending, 'open')
+  })
+
+  it('sends away who was still shaking hands', async () => {
+    await using cluster = await TestCluster.start({ gateways: ['gw-0'] })
+    const leaving = cluster.gateway('gw-0')
+    // Holds the drain open.
+    await using _alice = await RawClient.login(leaving, { user: 'alice' })
+    const { port, hostname } = new URL(leaving.wsUrl)
+    const late = connect(Number(port), hostname)
+    late.write('GET / HTTP/1.1\r\nHost: im\r\n')
+    await until('it is accepted', async () => (await metric(leaving, 'im_pending_logins')) === 1)
+    leaving.kill('SIGTERM')
+    await until('it drains', async () => (await readiness(leaving)).body === 'draining')
+    late.write(
+      'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: im.json.v1\r\n\r\n',
+    )
+    const words = await inTime('the end of the connection', text(late))
+    assert.match(words, /^HTTP\/1\.1 101 /)
+    assert.match(words, /going_away/)
   })
 
   it('without waiting for a Redis that does not answer', async () => {

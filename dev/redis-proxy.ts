@@ -19,8 +19,10 @@ const READS = new Set([
 export class RedisProxy implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  readonly #upstreams = new Set<Socket>()
   /** Returning false cuts the connection: no later command gets through, and no answer. */
   onWrite: (command: readonly string[]) => boolean = () => true
+  #holding = false
 
   private constructor(target: URL) {
     this.#server = createServer((client) => this.#accept(client, connect(Number(target.port), target.hostname)))
@@ -34,6 +36,17 @@ export class RedisProxy implements AsyncDisposable {
 
   get url(): string {
     return `redis://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  /** Keeps every answer back until `release`. */
+  hold(): void {
+    this.#holding = true
+    for (const upstream of this.#upstreams) upstream.pause()
+  }
+
+  release(): void {
+    this.#holding = false
+    for (const upstream of this.#upstreams) upstream.resume()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -53,7 +66,10 @@ export class RedisProxy implements AsyncDisposable {
         return
       }
     })
+    this.#upstreams.add(upstream)
     upstream.on('data', (bytes) => client.write(bytes))
+    upstream.on('close', () => this.#upstreams.delete(upstream))
+    if (this.#holding) upstream.pause()
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
