@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { connect } from './index.ts'
-import { ScriptedGateway } from './test-gateway.ts'
+import { ScriptedGateway, type ScriptedConnection } from './test-gateway.ts'
 import { buildOptions, Collector, nextEvent, roundTrip } from './test-kit.ts'
 
 const goAway = (delayMs: number, deadlineMs = 60_000) => ({ type: 'goAway', delayMs, deadlineMs }) as const
@@ -78,6 +80,37 @@ test('being replaced on the old connection by its own new login is not an end', 
   assert.deepEqual(disconnects, [])
   assert.ok(client.connected)
 })
+
+for (const [what, fail] of [
+  ['refused', (next) => next.close(4100)],
+  ['cut off', (next) => next.destroy()],
+] satisfies [string, (next: ScriptedConnection) => void][]) {
+  test(`being replaced by a login of its own that was ${what} after it took effect is not an end`, async () => {
+    await using one = await ScriptedGateway.start()
+    await using two = await ScriptedGateway.start()
+    // Says nothing to a TLS handshake: an attempt that holds no login.
+    await using stack = new AsyncDisposableStack()
+    const silent = createServer((socket) => stack.defer(() => void socket.destroy())).listen(0, '127.0.0.1')
+    stack.defer(() => void silent.close())
+    await once(silent, 'listening')
+    const silentUrl = `tls://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    await using client = connect(buildOptions([one.url, two.url, silentUrl]))
+    const old = await one.admit()
+    await client.ready()
+    old.send(goAway(0))
+    const next = await two.connection()
+    await next.next('login')
+    const trying = once(silent, 'connection')
+    fail(next)
+    const [attempt] = (await trying) as [Socket]
+    const disconnected = nextEvent(client, 'disconnected')
+    old.close(4214)
+    assert.equal((await disconnected).code, 'replaced')
+    attempt.destroy()
+    await one.admit()
+    await client.ready()
+  })
+}
 
 test('displaced in the middle of a hand-over, it ends', async () => {
   await using one = await ScriptedGateway.start()

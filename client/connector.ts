@@ -8,7 +8,7 @@ import type { OpenTransport } from './transport.ts'
 
 /** Spreads clients that are sent to another gateway at the same moment. */
 const ELSEWHERE_JITTER_MS = 100
-/** How long a login that was given up may still take effect at its gateway, and replace the one that came after it. */
+/** How long a login that failed may still have taken effect at its gateway, and end the connection that is up. */
 const DOUBT_MS = 30_000
 
 export interface ConnectorOptions {
@@ -94,9 +94,14 @@ export class Connector {
   isFinal({ advice, error }: Ending): boolean {
     if (advice !== 'do-not-reconnect') return false
     if (error.code === 'token_expired') return !this.#tokens.renewable || this.#tokenRetried
-    // It was this very client: a newer login of its own is under way, or one that it gave up took effect after all.
-    if (error.code === 'replaced') return !this.#attempt?.maybeLoggedIn && Date.now() > this.#doubtUntil
+    // It was this very client: a newer login of its own is under way, or one that failed took effect after all.
+    if (error.code === 'replaced') return !this.loggingIn && Date.now() > this.#doubtUntil
     return true
+  }
+
+  /** Whether a login is out that has no answer yet. */
+  get loggingIn(): boolean {
+    return this.#attempt?.maybeLoggedIn === true
   }
 
   /** A connection that was logged in has ended. */
@@ -153,8 +158,8 @@ export class Connector {
       this.#tokenRetried = false
       return connection
     }
-    // Without a close frame there is no telling whether the gateway took the login.
-    if (connection.maybeLoggedIn && ending.error.number === undefined) this.#doubtUntil = Date.now() + DOUBT_MS
+    // A gateway may fail or be told to go after it has written the session: whatever it says, the login may count.
+    if (connection.maybeLoggedIn) this.#doubtUntil = Date.now() + DOUBT_MS
     signal.throwIfAborted()
     return ending
   }

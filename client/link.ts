@@ -169,7 +169,7 @@ export class Link {
     if (!this.#departing) return this.#depart({ after: ending })
     this.#hurry.abort()
     // In a hand-over the new login ends the old connection; its answer is just not here yet.
-    if (ending.error.code !== 'replaced') this.#waiting(ending, 0, 0)
+    if (ending.error.code !== 'replaced' || !this.#connector.loggingIn) this.#waiting(ending, 0, 0)
   }
 
   #depart(departure: Departure): void {

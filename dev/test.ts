@@ -52,7 +52,7 @@ const events = run({
   // Tests mostly wait, for processes and sockets: one more than there are cores keeps those busy.
   concurrency: availableParallelism() + 1,
   timeout: TEST_DEADLINE_MS,
-  execArgv: ['--import', new URL('file-deadline.ts', import.meta.url).href],
+  execArgv: ['--import', new URL('file-deadline.ts?seconds=150', import.meta.url).href],
   signal: stop.signal,
   ...(values.name !== undefined && { testNamePatterns: [values.name] }),
 })

@@ -91,7 +91,8 @@ async function findMissing(programs: readonly string[]): Promise<string[]> {
 
 async function runTests(files: readonly string[]): Promise<boolean> {
   // One file at a time: they share the node ports, and some stop nodes.
-  const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', ...files]
+  const deadline = new URL('../dev/file-deadline.ts?seconds=600', import.meta.url).href
+  const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', '--import', deadline, ...files]
   const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
   // The tests end first, then the cluster is deleted as always.
   const stop = () => void child.kill('SIGTERM')

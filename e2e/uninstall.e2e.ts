@@ -105,7 +105,7 @@ describe('helm uninstall of a try-out', () => {
   })
 
   test('tells clients to go, then leaves nothing', async (t) => {
-    const client = await openClient(cluster, 'bob', urls.tcp)
+    await using client = await openClient(cluster, 'bob', urls.tcp)
     const lost = new Promise<string>((resolve) => {
       client.on('disconnected', ({ code }) => resolve(code))
     })
@@ -115,7 +115,6 @@ describe('helm uninstall of a try-out', () => {
       `gone after ${((performance.now() - started) / 1000).toFixed(1)} s, with a client that had nowhere to go`,
     )
     assert.equal(await lost, 'going_away')
-    await client.close()
     const selector = ['--selector', `app.kubernetes.io/instance=${cluster.name}`]
     // Helm waits for Deployments to be gone; their pods take a moment longer.
     await waitFor('nothing to be left', 60_000, async () => {
