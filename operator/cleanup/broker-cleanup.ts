@@ -2,15 +2,11 @@ import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
 import { cleanIncarnation, readIncarnations } from '../../session/cleanup.ts'
 import { isBrokerOf } from '../../session/cluster-claim.ts'
 import { SessionError } from '../../session/errors.ts'
-import type { Keys } from '../../session/keys.ts'
 import { readLeases } from '../../session/lease.ts'
-import { guard, type RedisClient } from '../../session/redis.ts'
 import { formatTime } from '../api/conditions.ts'
-import type { BrokerStatus, CleanupRecord } from '../api/imcluster.ts'
-import { findPodProof, type PodFacts } from './proof.ts'
-
-/** Why the lease is no obstacle: it ran out, names another boot, or was given up by a gateway that left in good order. */
-type LeaseProof = 'LeaseExpired' | 'LeaseOfAnotherBoot' | 'LeaseReleased'
+import type { CleanupRecord } from '../api/imcluster.ts'
+import { recordDepartures, type DepartureContext, type KnownBroker } from './departures.ts'
+import { findPodProof, type LeaseProof } from './proof.ts'
 
 /** An incarnation without a lease that is not cleaned yet. */
 export interface LostBroker {
@@ -27,21 +23,15 @@ export interface CleanupRound {
   readonly registered: readonly RegisteredIncarnation[]
   readonly records: readonly CleanupRecord[]
   readonly lost: readonly LostBroker[]
+  /** Brokers that left the directory by themselves, and whose processes are not proved to have ended yet. */
+  readonly departed: readonly KnownBroker[]
   /** When the next pass is due, in milliseconds; undefined when none is. */
   readonly waitMs: number | undefined
 }
 
-export interface CleanupContext {
-  readonly redis: RedisClient
-  readonly keys: Keys
+export interface CleanupContext extends DepartureContext {
   /** Whose brokers: those named `<clusterName>-<ordinal>`. */
   readonly clusterName: string
-  /** An uncached read of a pod of the cluster's namespace. */
-  readonly readPod: (name: string) => Promise<PodFacts | undefined>
-  /** The brokers that the status shows: one of them that is not in the directory any more has left by itself. */
-  readonly known: readonly Pick<BrokerStatus, 'brokerId' | 'podUid' | 'bootId'>[]
-  /** Boots whose cleanup is recorded already, with the sessions removed. */
-  readonly recorded: ReadonlyMap<string, number>
   /** Between the passes of a cleanup; the directory's own default when absent. */
   readonly graceMs?: number
   readonly signal: AbortSignal
@@ -72,34 +62,9 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
     if (outcome.lost !== undefined) lost.push(outcome.lost)
     if (outcome.waitMs !== undefined) waitMs = Math.min(waitMs ?? Infinity, outcome.waitMs)
   }
-  records.push(...(await recordDepartures(context, registered)))
-  return { leases, registered, records, lost, waitMs }
-}
-
-/** A gateway that drained took its sessions with it. That is proved and recorded like a cleanup: its index must be gone. */
-async function recordDepartures(
-  { redis, keys, known, recorded, readPod }: CleanupContext,
-  registered: readonly RegisteredIncarnation[],
-): Promise<CleanupRecord[]> {
-  const records: CleanupRecord[] = []
-  for (const { brokerId, podUid, bootId } of known) {
-    if (bootId === '' || recorded.has(bootId) || registered.some((incarnation) => incarnation.bootId === bootId))
-      continue
-    const current = await readPod(brokerId)
-    if (current?.uid === podUid) continue
-    const proof = { pod: current === undefined ? 'PodGone' : 'PodReplaced', lease: 'LeaseReleased' }
-    const orphansLeft = await guard(redis.scard(keys.index(brokerId, bootId)))
-    records.push({
-      brokerId,
-      podUid,
-      bootId,
-      proof,
-      sessionsRemoved: 0,
-      orphansLeft,
-      finishedAt: formatTime(new Date()),
-    })
-  }
-  return records
+  const departures = await recordDepartures(context, registered)
+  records.push(...departures.records)
+  return { leases, registered, records, lost, departed: departures.departed, waitMs }
 }
 
 interface Outcome {

@@ -20,6 +20,9 @@ export interface PodFacts {
  */
 export type PodProof = 'PodGone' | 'PodReplaced' | 'ContainerEnded'
 
+/** Why the lease is no obstacle: it ran out, names another boot, or was given up by a gateway that left in good order. */
+export type LeaseProof = 'LeaseExpired' | 'LeaseOfAnotherBoot' | 'LeaseReleased'
+
 /**
  * The proof that a process no longer runs, or undefined while there is none (P4). A node that does not answer is none: its
  * pod keeps its UID and its running container, and the process may well serve clients still.

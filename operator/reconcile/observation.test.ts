@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
 import type { ImCluster } from '../api/imcluster.ts'
+import type { KnownBroker } from '../cleanup/departures.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import { buildBrokers, type Observation } from './observation.ts'
 
@@ -19,11 +20,11 @@ function observe(
   pods: readonly Pod[],
   leases: readonly Lease[],
   registered: readonly RegisteredIncarnation[],
-  known: object[] = [],
+  departed: readonly KnownBroker[] = [],
 ) {
   const byBroker = new Map(leases.map((one) => [one.brokerId, one]))
-  const round = { leases: byBroker, registered, records: [], lost: [], waitMs: undefined }
-  const cluster = { status: { brokers: known } } as unknown as ImCluster
+  const round = { leases: byBroker, registered, records: [], lost: [], departed, waitMs: undefined }
+  const cluster = { status: { brokers: departed } } as unknown as ImCluster
   const observation: Observation = { cluster, statefulSet: undefined, pods, directory: { round }, faults: [] }
   return buildBrokers(observation).map(({ brokerId, podUid, bootId, state }) => [brokerId, podUid, bootId, state])
 }
@@ -44,8 +45,26 @@ test('a process that drains after its pod was deleted by force is not forgotten'
   ])
 })
 
-test('a gateway that has left, in a pod about to end, keeps its boot until the pod is gone', () => {
-  const known = { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a', state: 'ready', connections: 5 }
-  const ending = pod('im-0', 'a', { deletionTimestamp: '2026-01-01T00:00:00Z' })
-  assert.deepEqual(observe([ending], [], [], [known]), [['im-0', 'a', 'boot-a', 'draining']])
+test('a gateway that has left keeps its boot until that is recorded, also when its pod is gone or replaced meanwhile', () => {
+  const left = { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a' }
+  const shown = ['im-0', 'a', 'boot-a', 'draining']
+  assert.deepEqual(observe([pod('im-0', 'a')], [], [], [left]), [shown])
+  assert.deepEqual(observe([], [], [], [left]), [shown])
+  assert.deepEqual(observe([pod('im-0', 'b')], [], [], [left]), [['im-0', 'b', '', 'pending'], shown])
+  assert.deepEqual(observe([pod('im-0', 'b')], [], [], []), [['im-0', 'b', '', 'pending']])
+})
+
+test('while Redis is away no boot is forgotten, and what runs stays as it was last known', () => {
+  const known = [
+    { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a', state: 'ready', connections: 3 },
+    { brokerId: 'im-1', podUid: 'b', bootId: 'boot-b', state: 'ready', connections: 3 },
+    { brokerId: 'im-2', podUid: 'c', bootId: '', state: 'pending', connections: 0 },
+  ]
+  const cluster = { status: { brokers: known } } as unknown as ImCluster
+  const directory = { fault: { reason: 'RedisUnavailable', message: '' } }
+  const pods = [pod('im-0', 'a')]
+  assert.deepEqual(buildBrokers({ cluster, statefulSet: undefined, pods, directory, faults: [] }), [
+    known[0],
+    { brokerId: 'im-1', podUid: 'b', bootId: 'boot-b', state: 'draining', connections: 0 },
+  ])
 })

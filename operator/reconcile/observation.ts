@@ -1,5 +1,6 @@
 import type { BrokerStatus, ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
+import type { KnownBroker } from '../cleanup/departures.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import type { DirectoryState } from './directory.ts'
 import type { Fault } from './fault.ts'
@@ -17,6 +18,8 @@ export interface Observation {
 /** The gateways, each start of one apart: those of pods, and those that are dead and not cleaned yet. */
 export function buildBrokers({ cluster, pods, directory }: Observation): BrokerStatus[] {
   const known = cluster.status?.brokers ?? []
+  // While Redis is away there is no telling who has left.
+  const departed = directory.round?.departed ?? known.filter(({ bootId }) => bootId !== '')
   const brokers = pods.map((pod): BrokerStatus => {
     const { name, uid: podUid = '' } = pod.metadata
     const lease = directory.round?.leases.get(name)
@@ -24,13 +27,11 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
       const { bootId, state, host, connections } = lease
       return { brokerId: name, podUid, bootId, state, host, connections }
     }
-    const before = known.find((broker) => broker.brokerId === name && broker.podUid === podUid)
     // While Redis is away what was last known is better than nothing.
+    const before = known.find((broker) => broker.brokerId === name && broker.podUid === podUid)
     if (directory.round === undefined && before !== undefined) return before
-    // It has left the directory, and its pod is about to end: its boot is recorded once the pod is gone.
-    if (before !== undefined && pod.metadata.deletionTimestamp !== undefined) {
-      return { ...before, state: 'draining', connections: 0 }
-    }
+    const left = departed.find((broker) => broker.podUid === podUid)
+    if (left !== undefined) return buildDeparted(left)
     const host = pod.status?.podIP
     return { brokerId: name, podUid, bootId: '', state: 'pending', connections: 0, ...(host !== undefined && { host }) }
   })
@@ -44,7 +45,14 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
     const { brokerId, podUid, bootId, host, cleanedAt } = incarnation
     if (cleanedAt === undefined) brokers.push({ brokerId, podUid, bootId, state: 'lost', host, connections: 0 })
   }
+  // The pod may have gone between the look at it and the look at the others: its record comes with the next pass.
+  const unseen = departed.filter(({ bootId }) => !brokers.some((broker) => broker.bootId === bootId))
+  brokers.push(...unseen.map(buildDeparted))
   return brokers.toSorted((a, b) => ordinalOf(a) - ordinalOf(b)).slice(0, MAX_BROKERS)
+}
+
+function buildDeparted({ brokerId, podUid, bootId, host }: KnownBroker): BrokerStatus {
+  return { brokerId, podUid, bootId, state: 'draining', connections: 0, ...(host !== undefined && { host }) }
 }
 
 /** The CRD's bound. */

@@ -128,6 +128,7 @@ function nextPass({ cluster, statefulSet, pods, directory, faults }: Observation
     ({ brokerId, podUid, cleanedAt }) =>
       cleanedAt === undefined && !pods.some(({ metadata }) => metadata.name === brokerId && metadata.uid === podUid),
   )
-  const pace = leaving || podless ? BUSY_MS : settled && faults.length === 0 ? IDLE_MS : AWAY_MS
+  const pace =
+    leaving || podless || round.departed.length > 0 ? BUSY_MS : settled && faults.length === 0 ? IDLE_MS : AWAY_MS
   return Math.min(pace, Math.max(round.waitMs ?? IDLE_MS, BUSY_MS))
 }
