@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { saveArtifacts } from './support/artifacts.ts'
@@ -10,6 +7,7 @@ import { run } from './support/command.ts'
 import { buildFormerImage, formerImage, lacksFormerRelease } from './support/former-release.ts'
 import { installOperator } from './support/helm.ts'
 import { gatewayImage, nextImage } from './support/im-cluster.ts'
+import { runTests } from './support/lanes.ts'
 import { buildImage, createKindCluster, deleteKindCluster, loadImages, type KindCluster } from './support/kind.ts'
 
 const HELP = `npm run e2e -- [options]
@@ -70,7 +68,7 @@ async function main(): Promise<number> {
     const kubeconfig = cluster?.kubeconfig ?? values.kubeconfig ?? ''
     process.env['KUBECONFIG'] = kubeconfig
     await step('install the operator', () => installOperator(gatewayImage))
-    const passed = await runTests(files)
+    const passed = await runTests(files, root)
     if (!passed) await step('save logs, events and Redis keys under e2e/artifacts', () => saveArtifacts(root))
     return passed ? 0 : 1
   } catch (error) {
@@ -87,25 +85,6 @@ async function main(): Promise<number> {
 async function findMissing(programs: readonly string[]): Promise<string[]> {
   const found = await Promise.all(programs.map((program) => run('sh', ['-c', `command -v ${program}`]).catch(() => '')))
   return programs.filter((_, at) => found[at] === '')
-}
-
-async function runTests(files: readonly string[]): Promise<boolean> {
-  // One file at a time: they share the node ports, and some stop nodes.
-  const deadline = new URL('../dev/file-deadline.ts?seconds=600', import.meta.url).href
-  const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', '--import', deadline, ...files]
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
-  // The tests end first, then the cluster is deleted as always.
-  const stop = () => void child.kill('SIGTERM')
-  process.once('SIGINT', stop).once('SIGTERM', stop)
-  const counts = { pass: 0, fail: 0 }
-  for await (const line of createInterface({ input: child.stdout })) {
-    process.stdout.write(`${line}\n`)
-    const count = /^ℹ (pass|fail|cancelled) (\d+)$/.exec(line)
-    if (count !== null) counts[count[1] === 'pass' ? 'pass' : 'fail'] += Number(count[2])
-  }
-  const code = child.exitCode ?? ((await once(child, 'exit')) as [number | null])[0]
-  process.stdout.write(`${counts.pass} passed, ${counts.fail} failed\n`)
-  return code === 0
 }
 
 async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
