@@ -58,6 +58,33 @@ describe('SIGTERM drains a gateway', () => {
     assert.equal(closed, undefined, 'nobody had to be thrown out')
   })
 
+  it('and another at the same time: devices that move to that one move on, and are never without a connection', async () => {
+    const env = { IM_DRAIN_JITTER_MS: '300', IM_DRAIN_DEADLINE_MS: '20000' }
+    await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1', 'gw-2'], env })
+    await using stack = new AsyncDisposableStack()
+    const devices: Device[] = []
+    for (let number = 0; number < 20; number++) {
+      const transport = number % 2 === 0 ? 'tcp' : 'ws'
+      devices.push(stack.use(await Device.open(cluster.gateways, { user: 'alice', imei: `d${number}`, transport })))
+    }
+    const bob = stack.use(await Device.open([cluster.gateway('gw-2')], { user: 'bob' }))
+    const traffic = startTraffic(bob, 'alice', 5)
+    const leaving = [cluster.gateway('gw-0'), cluster.gateway('gw-1')]
+    leaving[0]?.kill('SIGTERM')
+    // By then the first devices are on their way to it.
+    await until('a device logs in', async () =>
+      (await cluster.store.sessions()).some(({ brokerId }) => brokerId === 'gw-1'),
+    )
+    leaving[1]?.kill('SIGTERM')
+    assert.deepEqual(await Promise.all(leaving.map(exitOf)), [ORDERLY, ORDERLY])
+    const accepted = await traffic.stop()
+    for (const device of devices) {
+      assert.deepEqual([device.brokerId, device.disconnections], ['gw-2', []])
+      await device.has(accepted)
+      assertDelivered(device, accepted)
+    }
+  })
+
   it('asks no faster than its rate, and closes at the deadline who does not go', async () => {
     const env = { IM_DRAIN_RATE: '20', IM_DRAIN_DEADLINE_MS: '1500' }
     await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1'], env })
