@@ -67,7 +67,7 @@ export interface BrokerStatus {
   readonly podUid: string
   /** Id of this start of the process; empty as long as it is not known. */
   readonly bootId: string
-  /** pending: the pod is there, the gateway not yet. starting, ready and draining: what the gateway says; draining as well when it has left and its end is not recorded yet. lost: its lease ran out or is another's, and its sessions are not yet removed. */
+  /** pending: the pod is there, the gateway not yet, or not any more. starting, ready and draining: what the gateway says; draining as well when it has left and its end is not recorded yet. lost: its lease ran out or is another's, and its sessions are not yet removed. */
   readonly state: 'pending' | 'starting' | 'ready' | 'draining' | 'lost'
   /** IP address of the pod. */
   readonly host?: string

@@ -25,6 +25,8 @@ export interface CleanupRound {
   readonly lost: readonly LostBroker[]
   /** Brokers that left the directory by themselves, and whose processes are not proved to have ended yet. */
   readonly departed: readonly KnownBroker[]
+  /** Brokers that were known and have no record: whatever becomes of them, the status remembers them until they have. */
+  readonly unrecorded: readonly KnownBroker[]
   /** When the next pass is due, in milliseconds; undefined when none is. */
   readonly waitMs: number | undefined
 }
@@ -47,7 +49,7 @@ const PROOF_POLL_MS = 1_000
  * @throws SessionError `redis_unavailable`; ApiError of `readPod`
  */
 export async function cleanDeadBrokers(context: CleanupContext): Promise<CleanupRound> {
-  const { redis, keys, clusterName } = context
+  const { redis, keys, clusterName, known, recorded } = context
   const all = await readIncarnations(redis, keys)
   const registered = all.filter(({ brokerId }) => isBrokerOf(clusterName, brokerId))
   const leases = await readLeases(redis, keys, [...new Set(registered.map(({ brokerId }) => brokerId))])
@@ -64,7 +66,10 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
   }
   const departures = await recordDepartures(context, registered)
   records.push(...departures.records)
-  return { leases, registered, records, lost, departed: departures.departed, waitMs }
+  const unrecorded = known.filter(
+    ({ bootId }) => bootId !== '' && !recorded.has(bootId) && !records.some((record) => record.bootId === bootId),
+  )
+  return { leases, registered, records, lost, departed: departures.departed, unrecorded, waitMs }
 }
 
 interface Outcome {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
 import type { ImCluster } from '../api/imcluster.ts'
+import type { LostBroker } from '../cleanup/broker-cleanup.ts'
 import type { KnownBroker } from '../cleanup/departures.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import { buildBrokers, type Observation } from './observation.ts'
@@ -20,11 +21,13 @@ function observe(
   pods: readonly Pod[],
   leases: readonly Lease[],
   registered: readonly RegisteredIncarnation[],
-  departed: readonly KnownBroker[] = [],
+  unrecorded: readonly KnownBroker[] = [],
+  lost: readonly LostBroker[] = [],
 ) {
+  const departed = unrecorded.filter(({ bootId }) => !registered.some((other) => other.bootId === bootId))
   const byBroker = new Map(leases.map((one) => [one.brokerId, one]))
-  const round = { leases: byBroker, registered, records: [], lost: [], departed, waitMs: undefined }
-  const cluster = { status: { brokers: departed } } as unknown as ImCluster
+  const round = { leases: byBroker, registered, records: [], lost, departed, unrecorded, waitMs: undefined }
+  const cluster = { status: { brokers: unrecorded } } as unknown as ImCluster
   const observation: Observation = { cluster, statefulSet: undefined, pods, directory: { round }, faults: [] }
   return buildBrokers(observation).map(({ brokerId, podUid, bootId, state }) => [brokerId, podUid, bootId, state])
 }
@@ -45,13 +48,25 @@ test('a process that drains after its pod was deleted by force is not forgotten'
   ])
 })
 
-test('a gateway that has left keeps its boot until that is recorded, also when its pod is gone or replaced meanwhile', () => {
+test('a boot is shown until it is recorded, also when its pod is gone or replaced meanwhile', () => {
   const left = { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a' }
-  const shown = ['im-0', 'a', 'boot-a', 'draining']
-  assert.deepEqual(observe([pod('im-0', 'a')], [], [], [left]), [shown])
-  assert.deepEqual(observe([], [], [], [left]), [shown])
-  assert.deepEqual(observe([pod('im-0', 'b')], [], [], [left]), [['im-0', 'b', '', 'pending'], shown])
+  const gone = ['im-0', 'a', 'boot-a', 'draining']
+  const ending = pod('im-0', 'a', { deletionTimestamp: '2026-01-01T00:00:00Z' })
+  assert.deepEqual(observe([ending], [], [], [left]), [gone])
+  // Its container alone was stopped.
+  assert.deepEqual(observe([pod('im-0', 'a')], [], [], [left]), [['im-0', 'a', 'boot-a', 'pending']])
+  assert.deepEqual(observe([], [], [], [left]), [gone])
+  assert.deepEqual(observe([pod('im-0', 'b')], [], [], [left]), [['im-0', 'b', '', 'pending'], gone])
   assert.deepEqual(observe([pod('im-0', 'b')], [], [], []), [['im-0', 'b', '', 'pending']])
+})
+
+test('a boot that is just taking itself out of the directory is not forgotten', () => {
+  const leaving = { ...incarnation('im-0', 'a', 'boot-a'), cleanedAt: 1, removed: 3 }
+  const lost = [{ incarnation: leaving, waitsFor: 'its pod to end' }]
+  assert.deepEqual(observe([pod('im-0', 'a')], [], [leaving], [leaving], lost), [
+    ['im-0', 'a', '', 'pending'],
+    ['im-0', 'a', 'boot-a', 'draining'],
+  ])
 })
 
 test('while Redis is away no boot is forgotten, and what runs stays as it was last known', () => {

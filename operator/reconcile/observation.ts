@@ -1,6 +1,5 @@
 import type { BrokerStatus, ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
-import type { KnownBroker } from '../cleanup/departures.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import type { DirectoryState } from './directory.ts'
 import type { Fault } from './fault.ts'
@@ -18,8 +17,6 @@ export interface Observation {
 /** The gateways, each start of one apart: those of pods, and those that are dead and not cleaned yet. */
 export function buildBrokers({ cluster, pods, directory }: Observation): BrokerStatus[] {
   const known = cluster.status?.brokers ?? []
-  // While Redis is away there is no telling who has left.
-  const departed = directory.round?.departed ?? known.filter(({ bootId }) => bootId !== '')
   const brokers = pods.map((pod): BrokerStatus => {
     const { name, uid: podUid = '' } = pod.metadata
     const lease = directory.round?.leases.get(name)
@@ -30,10 +27,10 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
     // While Redis is away what was last known is better than nothing.
     const before = known.find((broker) => broker.brokerId === name && broker.podUid === podUid)
     if (directory.round === undefined && before !== undefined) return before
-    const left = departed.find((broker) => broker.podUid === podUid)
-    if (left !== undefined) return buildDeparted(left)
+    const bootId = directory.round?.departed.find((broker) => broker.podUid === podUid)?.bootId ?? ''
+    const state = bootId !== '' && pod.metadata.deletionTimestamp !== undefined ? 'draining' : 'pending'
     const host = pod.status?.podIP
-    return { brokerId: name, podUid, bootId: '', state: 'pending', connections: 0, ...(host !== undefined && { host }) }
+    return { brokerId: name, podUid, bootId, state, connections: 0, ...(host !== undefined && { host }) }
   })
   // Deleted by force, a pod is forgotten while its process still drains.
   for (const { brokerId, podUid, bootId, host } of directory.round?.registered ?? []) {
@@ -45,14 +42,12 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
     const { brokerId, podUid, bootId, host, cleanedAt } = incarnation
     if (cleanedAt === undefined) brokers.push({ brokerId, podUid, bootId, state: 'lost', host, connections: 0 })
   }
-  // The pod may have gone between the look at it and the look at the others: its record comes with the next pass.
-  const unseen = departed.filter(({ bootId }) => !brokers.some((broker) => broker.bootId === bootId))
-  brokers.push(...unseen.map(buildDeparted))
+  // Nothing else remembers a boot that has no record: its pod may go, or it may leave, in the middle of this pass.
+  for (const { brokerId, podUid, bootId, host } of directory.round?.unrecorded ?? known) {
+    if (bootId === '' || brokers.some((broker) => broker.bootId === bootId)) continue
+    brokers.push({ brokerId, podUid, bootId, state: 'draining', connections: 0, ...(host !== undefined && { host }) })
+  }
   return brokers.toSorted((a, b) => ordinalOf(a) - ordinalOf(b)).slice(0, MAX_BROKERS)
-}
-
-function buildDeparted({ brokerId, podUid, bootId, host }: KnownBroker): BrokerStatus {
-  return { brokerId, podUid, bootId, state: 'draining', connections: 0, ...(host !== undefined && { host }) }
 }
 
 /** The CRD's bound. */

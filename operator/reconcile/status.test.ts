@@ -8,7 +8,7 @@ import type { Observation } from './observation.ts'
 import { buildStatus } from './status.ts'
 
 const quiet: DirectoryState = {
-  round: { leases: new Map(), registered: [], records: [], lost: [], departed: [], waitMs: undefined },
+  round: { leases: new Map(), registered: [], records: [], lost: [], departed: [], unrecorded: [], waitMs: undefined },
 }
 
 function observe(
