@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { connect } from './index.ts'
 import { ScriptedGateway, type ScriptedConnection } from './test-gateway.ts'
 import { buildOptions, Collector, nextEvent, roundTrip } from './test-kit.ts'
@@ -219,6 +220,22 @@ test('anything that comes keeps a connection alive, not only the answer to a pin
   const chatter = setInterval(() => connection.send({ type: 'ping' }), 20)
   while (connection.pings < 12) await connection.next('pong')
   clearInterval(chatter)
+  assert.ok(client.connected)
+  assert.equal(gateway.count, 1)
+})
+
+test('a process that stood still reads what came meanwhile before it gives the connection up', async () => {
+  await using gateway = await ScriptedGateway.start()
+  await using client = connect(buildOptions(gateway.url, { heartbeatTimeoutMs: 100 }))
+  const connection = await gateway.connection()
+  connection.pongs = false
+  await connection.admit({ heartbeatMs: 50 })
+  await client.ready()
+  while (connection.pings === 0) await setImmediate()
+  connection.pongs = true
+  connection.send({ type: 'ping' })
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+  await connection.next('pong')
   assert.ok(client.connected)
   assert.equal(gateway.count, 1)
 })

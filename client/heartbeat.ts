@@ -38,7 +38,12 @@ export class Heartbeat {
   #beat(): void {
     this.#schedule()
     // The time-out begins with a ping, never at the last thing heard: a machine that slept gets a chance to be answered.
-    this.#deathTimer ??= setTimeout(this.#died, this.#timeoutMs)
+    this.#deathTimer ??= setTimeout(() => this.#lookAgain(), this.#timeoutMs)
     this.#ping()
+  }
+
+  /** After a process stood still its timers come first, and then what came meanwhile. */
+  #lookAgain(): void {
+    this.#deathTimer = setTimeout(this.#died, 0)
   }
 }
