@@ -25,8 +25,9 @@ export function buildBrokers({ cluster, pods, directory }: Observation): BrokerS
       return { brokerId: name, podUid, bootId, state, host, connections }
     }
     // While Redis is away what was last known is better than nothing.
-    const before = known.find((broker) => broker.brokerId === name && broker.podUid === podUid)
-    if (directory.round === undefined && before !== undefined) return before
+    const before =
+      directory.round === undefined && known.find((broker) => broker.podUid === podUid && broker.brokerId === name)
+    if (before) return before
     const bootId = directory.round?.departed.find((broker) => broker.podUid === podUid)?.bootId ?? ''
     const state = bootId !== '' && pod.metadata.deletionTimestamp !== undefined ? 'draining' : 'pending'
     const host = pod.status?.podIP
