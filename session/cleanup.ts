@@ -8,7 +8,7 @@ import {
 import { SessionError } from './errors.ts'
 import { brokerField, deviceField, parseIndexMember, type Keys } from './keys.ts'
 import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendScript } from './scripts.ts'
+import { sendScript } from './functions.ts'
 import { defaults } from './settings.ts'
 import { swapField } from './swap-field.ts'
 

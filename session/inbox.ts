@@ -1,6 +1,6 @@
 import { deviceField, type Keys } from './keys.ts'
 import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendBinaryScript, sendScript } from './scripts.ts'
+import { sendBinaryScript, sendScript } from './functions.ts'
 import { defaults } from './settings.ts'
 import { isOnline, readSessions, type OnGarbage } from './stored-sessions.ts'
 import { createEpoch, streamState, type StreamState } from './stream-state.ts'

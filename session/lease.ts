@@ -3,7 +3,7 @@ import { parseLease, type BrokerState, type Incarnation, type Lease } from './br
 import { SessionError } from './errors.ts'
 import { brokerField, type Keys } from './keys.ts'
 import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendScript, type ScriptArgument } from './scripts.ts'
+import { sendScript, type ScriptArgument } from './functions.ts'
 import { defaults } from './settings.ts'
 
 export interface LeaseOptions {

@@ -4,7 +4,7 @@ import { Cluster, Redis, type ChainableCommander, type RedisOptions } from 'iore
 import { SessionError } from './errors.ts'
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import { translateError } from './redis-errors.ts'
-import { defineScripts } from './scripts.ts'
+import { defineScripts } from './functions.ts'
 
 export { isUnavailable } from './redis-errors.ts'
 

@@ -1,5 +1,5 @@
 import { guard, type RedisClient } from './redis.ts'
-import { sendScript } from './scripts.ts'
+import { sendScript } from './functions.ts'
 
 /**
  * Changes a field of a hash if it has the value that is expected; '' stands for absence, both ways.

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** Number of keys of every script, by the name of its file in scripts/. Each touches keys of one slot only. */
+/** Number of keys of every script, by the name of its file in functions/. Each touches keys of one slot only. */
 const scripts = {
   'read-sessions': 1,
   'commit-session': 4,
@@ -46,7 +46,7 @@ interface Definer {
   defineCommand(name: string, definition: { lua: string; numberOfKeys: number }): void
 }
 
-const read = (name: string) => readFileSync(new URL(`scripts/${name}.lua`, import.meta.url), 'utf8')
+const read = (name: string) => readFileSync(new URL(`functions/${name}.lua`, import.meta.url), 'utf8')
 const prelude = read('prelude')
 const definitions = Object.entries(scripts).map(([name, numberOfKeys]) => ({
   name: `im:${name}`,
