@@ -7,6 +7,11 @@ import { Message, type Cursor, type Gap } from './message.ts'
  */
 export type Consumer = (message: Message) => unknown
 
+/** From here on the stream has another epoch; nothing is missing. */
+export interface Renaming {
+  readonly renamedTo: string
+}
+
 export interface DeliveryLimits {
   /** Messages, and bytes of their payloads, that may wait for the application. */
   readonly maxQueuedMessages: number
@@ -28,7 +33,7 @@ export class Delivery {
   readonly #manual: boolean
   readonly #limits: DeliveryLimits
   readonly #events: DeliveryEvents
-  readonly #queue: (Message | Gap)[] = []
+  readonly #queue: (Message | Gap | Renaming)[] = []
   #bytes = 0
   #refused = false
   #handled: Handled | undefined
@@ -53,8 +58,8 @@ export class Delivery {
     this.#handled = new Handled(cursor)
   }
 
-  /** Queues a message, or a gap between messages. Returns false, and forgets it, when there is no room. */
-  offer(item: Message | Gap): boolean {
+  /** Queues a message, or what is between two. Returns false, and forgets it, when there is no room. */
+  offer(item: Message | Gap | Renaming): boolean {
     if (this.#stopped) return false
     const { maxQueuedMessages, maxQueuedMessageBytes } = this.#limits
     const bytes = this.#bytes + bytesOf(item)
@@ -123,9 +128,12 @@ export class Delivery {
     if (handled !== false && !this.#manual) this.finish(message)
   }
 
-  #pass(gap: Gap): boolean {
-    this.#handled?.skip({ epoch: gap.epoch, seq: gap.toSeq })
-    this.#events.gap(gap)
+  #pass(item: Gap | Renaming): boolean {
+    if ('renamedTo' in item) this.#handled?.rename(item.renamedTo)
+    else {
+      this.#handled?.skip({ epoch: item.epoch, seq: item.toSeq })
+      this.#events.gap(item)
+    }
     this.#events.handled()
     return false
   }
@@ -138,6 +146,6 @@ export class Delivery {
   }
 }
 
-function bytesOf(item: Message | Gap): number {
+function bytesOf(item: Message | Gap | Renaming): number {
   return item instanceof Message ? item.payload.length : 0
 }

@@ -4,6 +4,8 @@ import type { Cursor } from './message.ts'
 export class Handled {
   #epoch: string
   #top: number
+  /** Earlier names of the epoch, under which messages may still be pending. */
+  readonly #former = new Set<string>()
   /** Handed out and not handled. A Set keeps the order of adding, so the first is the lowest. */
   readonly #pending = new Set<number>()
 
@@ -30,12 +32,22 @@ export class Handled {
 
   /** Returns whether it was pending: not when repeated, and not for a message of an epoch that is over. */
   finish(epoch: string, seq: number): boolean {
-    return epoch === this.#epoch && this.#pending.delete(seq)
+    return (epoch === this.#epoch || this.#former.has(epoch)) && this.#pending.delete(seq)
+  }
+
+  /** The stream goes on under another epoch, and all so far is part of it. */
+  rename(epoch: string): void {
+    if (this.#pending.size === 0) this.#former.clear()
+    else this.#former.add(this.#epoch)
+    this.#epoch = epoch
   }
 
   /** There is nothing up to `seq`; under a new epoch all before is over. */
   skip({ epoch, seq }: Cursor): void {
-    if (epoch !== this.#epoch || seq < this.#top) this.#pending.clear()
+    if (epoch !== this.#epoch || seq < this.#top) {
+      this.#pending.clear()
+      this.#former.clear()
+    }
     this.#epoch = epoch
     this.#top = seq
   }

@@ -102,6 +102,34 @@ test('a reset within the same epoch goes back', () => {
   assert.deepEqual(seen, ['reset 4-3', 'a/4'])
 })
 
+test('an empty gap only gives the stream a new name: the application is not told', () => {
+  const { inbox, delivery, seen, broken, attach } = setUp({ epoch: 'a', seq: 1 })
+  const old = attach('a', 1)
+  inbox.message(old, buildMessage(2))
+  const next = attach('b', 2)
+  inbox.gap(next, gap('b', 3, 2, 'trimmed'))
+  inbox.message(next, buildMessage(3))
+  inbox.message(old, buildMessage(3))
+  inbox.gap(old, gap('b', 3, 2, 'trimmed'))
+  inbox.message(old, buildMessage(3))
+  assert.deepEqual(seen, ['a/2', 'b/3'])
+  assert.deepEqual(broken, [])
+  assert.deepEqual(inbox.cursor, { epoch: 'b', seq: 3 })
+  assert.deepEqual(delivery.position, { epoch: 'b', seq: 3 })
+  assert.deepEqual(inbox.limitTo(next, { epoch: 'b', seq: 3 }), { epoch: 'b', seq: 3 })
+})
+
+test('an empty gap that ends before what another connection brought is asked about again', () => {
+  const { inbox, seen, broken, attach } = setUp({ epoch: 'a', seq: 1 })
+  const old = attach('a', 1)
+  const next = attach('b', 1)
+  inbox.message(old, buildMessage(2))
+  inbox.gap(next, gap('b', 2, 1, 'trimmed'))
+  assert.deepEqual(seen, ['a/2'])
+  assert.deepEqual(broken, [next])
+  assert.deepEqual(inbox.cursor, { epoch: 'a', seq: 2 })
+})
+
 test('messages of another epoch without the gap that is due do not count', () => {
   const { inbox, seen, broken, attach } = setUp({ epoch: 'a', seq: 9 })
   const source = attach('b', 9)

@@ -91,6 +91,7 @@ export class Inbox {
   gap(source: Source, frame: FrameOf<'gap'>): void {
     const cursor = this.#cursor
     if (frame.stream !== INBOX || cursor === undefined || this.#stalled.has(source)) return
+    if (frame.epoch !== cursor.epoch && frame.fromSeq > frame.toSeq) return this.#rename(source, frame)
     const known = frame.epoch === cursor.epoch
     // The other connection of a hand-over told it already.
     const repeated =
@@ -104,6 +105,18 @@ export class Inbox {
     }
     this.#brought.set(source, { epoch, seq: toSeq })
     if (!repeated) this.#cursor = { epoch, seq: toSeq }
+  }
+
+  /** The stream goes on under another epoch, and up to `toSeq` this client's own messages are part of it. */
+  #rename(source: Source, { epoch, toSeq: seq }: FrameOf<'gap'>): void {
+    // Whether what another connection has brought beyond it is, too, the gateway knows: a new connection asks with that.
+    if (seq !== this.#cursor?.seq) return this.#break(source)
+    if (!this.#delivery.offer({ renamedTo: epoch })) {
+      this.#stalled.add(source)
+      return
+    }
+    this.#brought.set(source, { epoch, seq })
+    this.#cursor = { epoch, seq }
   }
 
   #break(source: Source): void {

@@ -150,20 +150,35 @@ describe('a device that comes back', () => {
     client.destroy()
   })
 
-  test('with a cursor that its inbox cannot have given out is told so, and gets everything', async () => {
+  test('with a cursor of another stream is told so, and gets everything', async () => {
     await sendNumbers('strange', 1, 3)
     const { epoch } = (await login({ token: '1:strange' })).loggedIn
-    for (const cursor of [
-      { epoch: 'another', seq: 2 },
-      { epoch, seq: 4 },
-    ]) {
-      const { client, loggedIn } = await login({ token: '1:strange', ...cursor })
-      assert.deepEqual([loggedIn.epoch, loggedIn.seq, loggedIn.head], [epoch, 0, 3])
-      const gap = await client.next('gap')
-      assert.deepEqual(gap, { type: 'gap', stream: 'inbox', epoch, fromSeq: 0, toSeq: 0, reason: 'reset' })
-      await assertNumbers(client, 1, 3)
-      client.destroy()
-    }
+    const { client, loggedIn } = await login({ token: '1:strange', epoch: 'another', seq: 2 })
+    assert.deepEqual([loggedIn.epoch, loggedIn.seq, loggedIn.head], [epoch, 0, 3])
+    const gap = await client.next('gap')
+    assert.deepEqual(gap, { type: 'gap', stream: 'inbox', epoch, fromSeq: 0, toSeq: 0, reason: 'reset' })
+    await assertNumbers(client, 1, 3)
+    client.destroy()
+  })
+
+  test('with a cursor beyond the newest message is told so, and the next one has a new epoch', async () => {
+    await sendNumbers('ahead', 1, 3)
+    const { epoch } = (await login({ token: '1:ahead' })).loggedIn
+    const { client, loggedIn } = await login({ token: '1:ahead', epoch, seq: 4 })
+    assert.deepEqual([loggedIn.epoch, loggedIn.seq, loggedIn.head], [epoch, 3, 3])
+    const { epoch: forked, ...gap } = await client.next('gap')
+    assert.deepEqual(gap, { type: 'gap', stream: 'inbox', fromSeq: 0, toSeq: 3, reason: 'reset' })
+    assert.notEqual(forked, epoch)
+    await sendNumbers('ahead', 4, 4)
+    await assertNumbers(client, 4, 4)
+    client.destroy()
+    // Another device, which has not been ahead, goes on: it is told of the new epoch, and that nothing is missing.
+    const other = await login({ token: '1:ahead', epoch, seq: 2 })
+    assert.deepEqual([other.loggedIn.epoch, other.loggedIn.seq], [forked, 2])
+    const renamed = await other.client.next('gap')
+    assert.deepEqual(renamed, { type: 'gap', stream: 'inbox', epoch: forked, fromSeq: 3, toSeq: 2, reason: 'trimmed' })
+    await assertNumbers(other.client, 3, 4)
+    other.client.destroy()
   })
 })
 

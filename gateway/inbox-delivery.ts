@@ -1,5 +1,5 @@
 import type { Inbox, StoredMessage } from '../session/inbox.ts'
-import type { Cursor, StreamState } from '../session/stream-state.ts'
+import { resume, type Cursor, type StreamState } from '../session/stream-state.ts'
 import type { UserRef } from '../session/user-session.ts'
 import type { Connection } from './connection.ts'
 import { EncodedFrame } from './encoded-frame.ts'
@@ -58,18 +58,17 @@ export class InboxDelivery {
     return { epoch: this.#epoch, seq: this.#delivered }
   }
 
-  /** Begins after `cursor`. One that the stream cannot have given out is answered by a gap. */
+  /** Begins after `cursor`, which the device has by itself, or as the login told it. */
   start(inbox: StreamState, cursor: Cursor): void {
     if (this.#state !== 'starting') return
     this.#state = 'live'
     // A push that came during the login may be newer than what the login saw.
     const head = Math.max(this.#head, inbox.head)
-    if (isOf(inbox, cursor)) {
-      this.#epoch = cursor.epoch
-      this.#delivered = cursor.seq
-    } else this.#reset(inbox)
+    this.#epoch = cursor.epoch
+    this.#delivered = cursor.seq
+    if (inbox.epoch !== cursor.epoch) this.#adopt(inbox)
     this.#head = head
-    if (head > this.#delivered) this.#read()
+    if (head !== this.#delivered) this.#read()
   }
 
   /** A message that was just appended. */
@@ -152,11 +151,13 @@ export class InboxDelivery {
       this.#context.metrics.streamReads.inc()
       if (this.#ended) return
       if (page.epoch !== this.#epoch) {
-        this.#reset(page)
+        this.#adopt(page)
         continue
       }
       if (page.head < this.#delivered) {
-        this.#reset(await this.#context.inbox.fork(this.#user, this.#epoch, this.#delivered))
+        const forked = await this.#context.inbox.fork(this.#user, this.#epoch, this.#delivered)
+        if (this.#ended) return
+        this.#adopt(forked)
         continue
       }
       // Only a push that came during the read can be newer than what was read.
@@ -181,27 +182,25 @@ export class InboxDelivery {
     this.#delivered = seq
   }
 
-  /** The stream is another one than the device knows: all that it retains is new to the device. */
-  #reset({ epoch, head, earliest }: StreamState): void {
-    this.#epoch = epoch
-    this.#delivered = earliest - 1
-    this.#head = head
-    this.#gap('reset', 0, earliest - 1)
+  /**
+   * The stream goes on under another epoch than the device knows, which is told of it by a gap: an empty one when it has
+   * nothing that the stream has not.
+   */
+  #adopt(stream: StreamState): void {
+    const { seq, lost } = resume(stream, this.position)
+    this.#epoch = stream.epoch
+    this.#delivered = seq
+    this.#head = stream.head
+    if (lost) this.#gap('reset', 0, seq)
+    else this.#sendGap('trimmed', seq + 1, seq)
   }
 
   #gap(reason: 'trimmed' | 'reset', fromSeq: number, toSeq: number): void {
     this.#context.metrics.gaps.inc({ reason })
+    this.#sendGap(reason, fromSeq, toSeq)
+  }
+
+  #sendGap(reason: 'trimmed' | 'reset', fromSeq: number, toSeq: number): void {
     this.#connection.send({ type: 'gap', stream: INBOX, epoch: this.#epoch, fromSeq, toSeq, reason })
   }
-}
-
-/** Whether the stream can have given out the cursor. */
-function isOf(inbox: StreamState, cursor: Cursor): boolean {
-  return cursor.epoch === inbox.epoch && cursor.seq <= inbox.head
-}
-
-/** Where a device begins: after its cursor, or where it chose when it has none; from the earliest when the stream is new. */
-export function resolvePosition(inbox: StreamState, cursor: Cursor | undefined, start: 'earliest' | 'head'): Cursor {
-  if (cursor !== undefined) return isOf(inbox, cursor) ? cursor : { epoch: inbox.epoch, seq: inbox.earliest - 1 }
-  return { epoch: inbox.epoch, seq: start === 'head' ? inbox.head : inbox.earliest - 1 }
 }

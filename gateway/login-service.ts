@@ -3,6 +3,7 @@ import { limits, clientTypes, type FrameOf } from '../protocol/frames.ts'
 import { formatIncarnation, type Incarnation } from '../session/broker.ts'
 import type { Directory } from '../session/directory.ts'
 import { SessionError } from '../session/errors.ts'
+import { resume, type Cursor, type StreamState } from '../session/stream-state.ts'
 import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../session/user-session.ts'
 import type { Authenticate, Principal } from './auth.ts'
 import type { Bus } from './bus.ts'
@@ -12,7 +13,7 @@ import type { ConnectionTable } from './connection-table.ts'
 import type { CursorWriter } from './cursor-writer.ts'
 import type { Departures } from './departures.ts'
 import { EncodedFrame } from './encoded-frame.ts'
-import { InboxDelivery, resolvePosition, type DeliveryContext } from './inbox-delivery.ts'
+import { InboxDelivery, type DeliveryContext } from './inbox-delivery.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import type { GatewaySettings } from './settings.ts'
@@ -140,10 +141,9 @@ export class LoginService {
     session.stored = result.session
     connection.admit()
     session.expireWith(principal)
-    const cursor = frame.epoch === '' ? result.cursor : { epoch: frame.epoch, seq: frame.seq }
-    const position = resolvePosition(result.inbox, cursor, frame.start)
-    this.#welcome(connection, frame.requestId, principal, position.seq, result.inbox)
-    session.delivery.start(result.inbox, cursor ?? position)
+    const { seq, from } = findStart(result.inbox, result.cursor, frame)
+    this.#welcome(connection, frame.requestId, principal, seq, result.inbox)
+    session.delivery.start(result.inbox, from)
     logger.debug({ connectionId: connection.id, appId: draft.appId, userId: draft.userId }, 'logged in')
     this.#tell(result.others, result.session, 'joined')
     return session
@@ -228,6 +228,25 @@ export class LoginService {
       if (stored !== undefined && connection.id !== connectionId && !connection.full) connection.sendEncoded(frame)
     }
   }
+}
+
+/**
+ * Where a device begins, `seq`, and what it goes on from: its own cursor, else the stored one, else what it chose.
+ */
+function findStart(
+  inbox: StreamState,
+  stored: Cursor | undefined,
+  { epoch, seq, start }: FrameOf<'login'>,
+): { seq: number; from: Cursor } {
+  if (epoch !== '') return { seq: resume(inbox, { epoch, seq }).seq, from: { epoch, seq } }
+  if (stored !== undefined) {
+    const resumption = resume(inbox, stored)
+    // It knows of no epoch but the one that it is told now; of a loss it has to hear.
+    const from = resumption.lost ? stored : { epoch: inbox.epoch, seq: resumption.seq }
+    return { seq: resumption.seq, from }
+  }
+  const first = start === 'head' ? inbox.head : inbox.earliest - 1
+  return { seq: first, from: { epoch: inbox.epoch, seq: first } }
 }
 
 /** What a client is told of a failure: nothing about the inside of the gateway. */

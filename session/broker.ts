@@ -26,6 +26,8 @@ export type BrokerState = 'starting' | 'ready' | 'draining'
 export interface Lease extends Incarnation {
   readonly state: BrokerState
   readonly connections: number
+  /** Redis' time, ms, at which the holder got it: who came later is the successor. Absent before 0.3. */
+  readonly acquiredAt?: number | undefined
 }
 
 const incarnation = z.object({
@@ -42,6 +44,7 @@ const lease = incarnation.extend({
   startedAt: z.number().catch(0),
   state: z.enum(['starting', 'ready', 'draining']).catch('ready'),
   connections: z.number().catch(0),
+  acquiredAt: z.number().optional().catch(undefined),
 })
 
 /** The `incarnation` field of a session. */

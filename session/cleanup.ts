@@ -6,9 +6,9 @@ import {
   type RegisteredIncarnation,
 } from './broker.ts'
 import { SessionError } from './errors.ts'
+import { sendFunction } from './functions.ts'
 import { brokerField, deviceField, parseIndexMember, type Keys } from './keys.ts'
 import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendScript } from './functions.ts'
 import { defaults } from './settings.ts'
 import { swapField } from './swap-field.ts'
 
@@ -115,7 +115,7 @@ async function removeSessions(
       redis,
       known.map(({ user, device }) => (target: Commands) => {
         const args = [deviceField(device), formatIncarnation(incarnation), offlineRetentionMs]
-        return sendScript(target, 'clean-session', [keys.sessions(user)], args)
+        return sendFunction(target, 'clean-session', [keys.sessions(user)], args)
       }),
     )
     total.removed += outcomes.filter((outcome) => outcome === 1).length

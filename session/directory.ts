@@ -5,11 +5,10 @@ import { decideLogin, findSuccessor, MAX_DEVICES, type DevicePolicy } from './de
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { deviceField, indexMember, type Keys } from './keys.ts'
-import { guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendScript, type ScriptArgument, type ScriptName } from './functions.ts'
+import { callFunction, guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { defaults } from './settings.ts'
 import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
-import { createEpoch, parseCursor, streamState, type Cursor, type StreamState } from './stream-state.ts'
+import { parseCursor, streamState, type Cursor, type StreamState } from './stream-state.ts'
 import {
   formatUserSession,
   isNewer,
@@ -145,7 +144,7 @@ export class Directory {
   async setOffline(session: UserSession): Promise<boolean> {
     const offline = formatUserSession({ ...session, connectState: OFFLINE })
     const args = [deviceField(session), session.connectionId, offline, this.#options.offlineRetentionMs]
-    return (await this.#script('set-offline', [this.#keys.sessions(session)], args)) === 1
+    return (await callFunction(this.#redis, 'set-offline', [this.#keys.sessions(session)], args)) === 1
   }
 
   /**
@@ -156,7 +155,7 @@ export class Directory {
     const member = indexMember(session, session)
     return this.#locks.run(member, async () => {
       const args = [deviceField(session), session.connectionId, session.incarnation, this.#options.offlineRetentionMs]
-      const outcome = await this.#script('remove-session', [this.#keys.sessions(session)], args)
+      const outcome = await callFunction(this.#redis, 'remove-session', [this.#keys.sessions(session)], args)
       // 2: this incarnation holds the device by a newer connection, and needs the index entry.
       if (outcome !== 2) await guard(this.#redis.srem(this.#index(session), member))
       return outcome === 1
@@ -238,7 +237,7 @@ export class Directory {
   }
 
   async #read(user: UserRef): Promise<Snapshot> {
-    const [time, fingerprint, flat] = await this.#script('read-sessions', [this.#keys.sessions(user)], [])
+    const [time, fingerprint, flat] = await callFunction(this.#redis, 'read-sessions', [this.#keys.sessions(user)], [])
     return { time, fingerprint, sessions: readSessionFields(user, flat, this.#options.onGarbage) }
   }
 
@@ -249,11 +248,10 @@ export class Directory {
       this.#keys.inbox(session),
       this.#keys.cursors(session),
     ]
-    const reply = await this.#script('commit-session', keys, [
+    const reply = await callFunction(this.#redis, 'commit-session', keys, [
       fingerprint,
       deviceField(session),
       formatUserSession(session),
-      createEpoch(),
       this.#options.cursorRetentionMs,
       ...remove.map(deviceField),
     ])
@@ -265,10 +263,6 @@ export class Directory {
 
   #index({ brokerId, incarnation }: Pick<UserSession, 'brokerId' | 'incarnation'>): string {
     return this.#keys.index(brokerId, parseIncarnation(incarnation).bootId)
-  }
-
-  #script<Name extends ScriptName>(name: Name, keys: string[], args: ScriptArgument[]) {
-    return guard(sendScript(this.#redis, name, keys, args))
   }
 }
 

@@ -1,27 +1,39 @@
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { Redis } from 'ioredis'
+import { parseReplid } from './replid.ts'
 
-/** Number of keys of every script, by the name of its file in functions/. Each touches keys of one slot only. */
-const scripts = {
-  'read-sessions': 1,
-  'commit-session': 4,
-  'set-offline': 1,
-  'remove-session': 1,
-  'clean-session': 1,
-  append: 4,
-  'read-inbox': 2,
-  'save-cursor': 2,
-  'fork-inbox': 2,
-  'acquire-lease': 1,
-  'renew-lease': 1,
-  'release-lease': 1,
-  'swap-field': 1,
+/** May run when Redis is out of memory: it frees some, writes no more than was there, or is what keeps a gateway alive. */
+const FREES = ['allow-oom'] as const
+const READS = ['no-writes'] as const
+
+/**
+ * Every function by the name of its file in functions/, with its number of keys and its flags
+ * (https://redis.io/docs/latest/develop/programmability/functions-intro/#function-flags). Each touches keys of one slot only.
+ */
+const functions = {
+  replid: { keys: 0, flags: READS },
+  'read-sessions': { keys: 1, flags: READS },
+  'commit-session': { keys: 4, flags: [] },
+  'set-offline': { keys: 1, flags: FREES },
+  'remove-session': { keys: 1, flags: FREES },
+  'clean-session': { keys: 1, flags: FREES },
+  append: { keys: 4, flags: [] },
+  'read-inbox': { keys: 2, flags: FREES },
+  'save-cursor': { keys: 2, flags: [] },
+  'fork-inbox': { keys: 2, flags: FREES },
+  'acquire-lease': { keys: 1, flags: FREES },
+  'renew-lease': { keys: 1, flags: FREES },
+  'release-lease': { keys: 1, flags: FREES },
+  'swap-field': { keys: 1, flags: FREES },
 } as const
 
-export type ScriptName = keyof typeof scripts
-export type ScriptArgument = string | number | Buffer
+export type FunctionName = keyof typeof functions
+export type FunctionArgument = string | number | Buffer
 
-/** What each script returns; its file is the other half of the contract. */
+/** What each function returns; its file is the other half of the contract. */
 interface Replies {
+  replid: string
   'read-sessions': [time: number, fingerprint: string, fieldsAndValues: string[]]
   'commit-session': [epoch: string, seq: number, first: number, cursor: string | null] | null
   'set-offline': 0 | 1
@@ -31,7 +43,7 @@ interface Replies {
   'read-inbox': [epoch: string, seq: number, first: number, entries: [id: string, fields: string[]][]]
   'save-cursor': 0 | 1
   'fork-inbox': [epoch: string, seq: number, first: number]
-  'acquire-lease': [] | [holder: string, remainingMs: number]
+  'acquire-lease': [acquiredAt: number] | [holder: string, remainingMs: number]
   'renew-lease': 0 | 1 | string
   'release-lease': 0 | 1
   'swap-field': [time: number, found: string, swapped: 0 | 1]
@@ -42,49 +54,78 @@ type InBuffers<Reply> = Reply extends string
     ? { [At in keyof Reply]: InBuffers<Reply[At]> }
     : Reply
 
-interface Definer {
-  defineCommand(name: string, definition: { lua: string; numberOfKeys: number }): void
-}
-
 const read = (name: string) => readFileSync(new URL(`functions/${name}.lua`, import.meta.url), 'utf8')
 const prelude = read('prelude')
-const definitions = Object.entries(scripts).map(([name, numberOfKeys]) => ({
-  name: `im:${name}`,
-  definition: { lua: prelude + read(name), numberOfKeys },
-}))
+const sources = Object.entries(functions).map(([name, { flags }]) => ({ name, flags, source: read(name) }))
+// Releases that run side by side, in a rolling update, have a library each: a name stands for one text.
+const version = createHash('sha1')
+  .update(JSON.stringify([prelude, sources]))
+  .digest('hex')
+  .slice(0, 12)
+const libraryName = `im_${version}`
+const fullNames = new Map(sources.map(({ name }) => [name, `im_${name.replaceAll('-', '_')}_${version}`]))
 
-/** Makes the scripts known to a client: done once for each, by connectRedis. */
-export function defineScripts(client: Definer): void {
-  for (const { name, definition } of definitions) client.defineCommand(name, definition)
+/** The library's text. `replid` stays in it: whose the streams are taken to be that no function has touched yet. */
+function buildLibrary(replid: string): string {
+  const registrations = sources.map(
+    ({ name, flags, source }) => `redis.register_function{
+  function_name = '${fullNames.get(name)}',
+  flags = { ${flags.map((flag) => `'${flag}'`).join(', ')} },
+  callback = function(KEYS, ARGV)
+${source}
+  end,
+}`,
+  )
+  return [`#!lua name=${libraryName}`, `local FIRST_REPLID = '${replid}'`, prelude, ...registrations].join('\n')
+}
+
+/** Brings the library to a primary, unless it is there. */
+export async function loadLibrary(node: Redis): Promise<void> {
+  const replid = parseReplid(await node.info('replication')) ?? ''
+  try {
+    await node.function('LOAD', buildLibrary(replid))
+  } catch (error) {
+    if (!(error instanceof Error && error.message.includes('already exists'))) throw error
+  }
+}
+
+/** Whether a call failed because the server does not have the library (yet, or any more): nothing was done. */
+export function isLibraryMissing(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('ERR Function not found')
 }
 
 /**
- * Sends a script to Redis: by its digest where the connection has sent it before. On a pipeline it is queued, and its
- * result is among those of the pipeline's `exec`.
+ * Sends a call of a function. On a pipeline it is queued, and its result is among those of the pipeline's `exec`.
  *
- * @param target a client or pipeline that knows the scripts
+ * @param target a client or pipeline
  */
-export function sendScript<Name extends ScriptName>(
+export function sendFunction<Name extends FunctionName>(
   target: object,
   name: Name,
   keys: readonly string[],
-  args: readonly ScriptArgument[],
+  args: readonly FunctionArgument[],
 ): Promise<Replies[Name]> {
-  return call(target, `im:${name}`, [...keys, ...args])
+  return send(target, 'fcall', name, keys, args)
 }
 
 /** The same, with every string of the reply as bytes. */
-export function sendBinaryScript<Name extends ScriptName>(
+export function sendBinaryFunction<Name extends FunctionName>(
   target: object,
   name: Name,
   keys: readonly string[],
-  args: readonly ScriptArgument[],
+  args: readonly FunctionArgument[],
 ): Promise<InBuffers<Replies[Name]>> {
-  return call(target, `im:${name}Buffer`, [...keys, ...args])
+  return send(target, 'fcallBuffer', name, keys, args)
 }
 
-function call<Reply>(target: object, name: string, args: ScriptArgument[]): Promise<Reply> {
-  // oxlint-disable-next-line typescript/no-unsafe-assignment -- ioredis adds its commands at run time, without types
-  const command: (...args: ScriptArgument[]) => Promise<Reply> = Reflect.get(target, name)
-  return command.apply(target, args)
+function send<Reply>(
+  target: object,
+  command: 'fcall' | 'fcallBuffer',
+  name: FunctionName,
+  keys: readonly string[],
+  args: readonly FunctionArgument[],
+): Promise<Reply> {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what a function returns only its file says
+  const caller = target as Record<typeof command, (...args: unknown[]) => Promise<Reply>>
+  return caller[command](fullNames.get(name), functions[name].keys, ...keys, ...args)
 }

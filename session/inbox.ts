@@ -1,9 +1,9 @@
 import { deviceField, type Keys } from './keys.ts'
-import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendBinaryScript, sendScript } from './functions.ts'
+import { sendFunction } from './functions.ts'
+import { callBinaryFunction, callFunction, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { defaults } from './settings.ts'
 import { isOnline, readSessions, type OnGarbage } from './stored-sessions.ts'
-import { createEpoch, streamState, type StreamState } from './stream-state.ts'
+import { streamState, type StreamState } from './stream-state.ts'
 import type { Device, UserRef, UserSession } from './user-session.ts'
 
 export interface InboxOptions {
@@ -73,7 +73,8 @@ const MAX_CURSORS = 256
  * The durable messages of users: one stream each, with consecutive seq from 1.
  *
  * What Redis loses is lost here too: a message counts as accepted when the primary has it, on disk or on a replica only as
- * its own settings say. A lost stream shows as a new epoch; one that a failover cut short shows only when `fork` is asked.
+ * its own settings say. But the loss shows: a stream that is gone begins under a new epoch, and one that may have been cut,
+ * because another primary or another life of this one had it last, goes on under a fork of its epoch (I5).
  */
 export class Inbox {
   readonly #redis: RedisClient
@@ -100,8 +101,8 @@ export class Inbox {
     ]
     const { maxLength, retentionMs, dedupeMs, onGarbage } = this.#options
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-    const args = [from, clientType, messageId, bytes, createEpoch(), maxLength, retentionMs, this.#metaTtl, dedupeMs]
-    const reply = await guard(sendScript(this.#redis, 'append', keys, args))
+    const args = [from, clientType, messageId, bytes, maxLength, retentionMs, this.#metaTtl, dedupeMs]
+    const reply = await callFunction(this.#redis, 'append', keys, args)
     const [seq, sentAt, epoch, duplicate, sessions] = reply
     return {
       seq,
@@ -115,9 +116,9 @@ export class Inbox {
   /** The messages after `afterSeq`, oldest first, and where the stream stands at that moment. */
   async read(user: UserRef, afterSeq: number, limits: ReadLimits = {}): Promise<InboxPage> {
     const count = Math.min(limits.count ?? MAX_COUNT, MAX_COUNT)
-    const args = [createEpoch(), this.#metaTtl, afterSeq, count, limits.bytes ?? MAX_BYTES]
+    const args = [this.#metaTtl, afterSeq, count, limits.bytes ?? MAX_BYTES]
     const keys = [this.#keys.inboxMeta(user), this.#keys.inbox(user)]
-    const reply = await guard(sendBinaryScript(this.#redis, 'read-inbox', keys, args))
+    const reply = await callBinaryFunction(this.#redis, 'read-inbox', keys, args)
     const [epoch, seq, first, entries] = reply
     return { ...streamState(epoch.toString(), seq, first), messages: entries.map(readEntry) }
   }
@@ -126,20 +127,19 @@ export class Inbox {
   async saveCursors(entries: readonly CursorEntry[]): Promise<void> {
     const calls = entries.map(({ user, device, epoch, seq }) => (target: Commands) => {
       const keys = [this.#keys.cursors(user), this.#keys.inboxMeta(user)]
-      return sendScript(target, 'save-cursor', keys, [deviceField(device), epoch, seq, this.#metaTtl, MAX_CURSORS])
+      return sendFunction(target, 'save-cursor', keys, [deviceField(device), epoch, seq, this.#metaTtl, MAX_CURSORS])
     })
     await sendAll(this.#redis, calls)
   }
 
   /**
-   * Begins a new epoch when the stream, still in `epoch`, is behind a seq that was delivered from it: a failover cut it
-   * short, and the next messages would reuse numbers that devices have seen. Seen only until the stream has grown past
-   * `deliveredSeq` again.
+   * Forks the epoch when the stream, still in `epoch`, is behind a seq that was given out under it: somebody has put older
+   * data into a Redis that runs, and the next messages would reuse numbers that devices have seen.
    */
   async fork(user: UserRef, epoch: string, deliveredSeq: number): Promise<StreamState> {
     const keys = [this.#keys.inboxMeta(user), this.#keys.inbox(user)]
-    const args = [createEpoch(), this.#metaTtl, epoch, deliveredSeq]
-    return streamState(...(await guard(sendScript(this.#redis, 'fork-inbox', keys, args))))
+    const args = [this.#metaTtl, epoch, deliveredSeq]
+    return streamState(...(await callFunction(this.#redis, 'fork-inbox', keys, args)))
   }
 
   // An epoch that ended before its messages would look like a loss.

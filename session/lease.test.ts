@@ -20,12 +20,11 @@ test('a free lease is taken, renewed with the load, read and released', async ()
   const incarnation = createIncarnation()
   const lease = new BrokerLease(redis, keys, incarnation)
   await lease.acquire()
-  assert.deepEqual(
-    await readLeases(redis, keys, ['im-0', 'im-1']),
-    new Map([['im-0', { ...incarnation, state: 'starting', connections: 0 }]]),
-  )
+  const leases = await readLeases(redis, keys, ['im-0', 'im-1'])
+  const acquiredAt = leases.get('im-0')?.acquiredAt ?? assert.fail()
+  assert.deepEqual(leases, new Map([['im-0', { ...incarnation, state: 'starting', connections: 0, acquiredAt }]]))
   assert.equal(await lease.renew(load), 'renewed')
-  assert.deepEqual((await readLeases(redis, keys, ['im-0'])).get('im-0'), { ...incarnation, ...load })
+  assert.deepEqual((await readLeases(redis, keys, ['im-0'])).get('im-0'), { ...incarnation, ...load, acquiredAt })
   const ttl = await redis.pttl(keys.lease('im-0'))
   assert.ok(ttl > 5000 && ttl <= 6000)
   assert.deepEqual(await formerIncarnations(redis, keys, 'im-0', 'other'), [incarnation])
@@ -76,7 +75,11 @@ test('a new boot of the same pod takes over at once, and the former one learns o
   const started = performance.now()
   await new BrokerLease(redis, keys, next).acquire()
   assert.ok(performance.now() - started < 3000, 'no wait for the lease of 6 s')
-  assert.deepEqual(await old.renew(load), { replacedBy: { ...next, state: 'starting', connections: 0 } })
+  const result = await old.renew(load)
+  assert.ok(typeof result === 'object')
+  const { acquiredAt, ...replacedBy } = result.replacedBy
+  assert.ok(acquiredAt)
+  assert.deepEqual(replacedBy, { ...next, state: 'starting', connections: 0 })
   assert.equal(await old.release(), false, 'a lease of another boot is not released')
   assert.equal((await readLeases(redis, keys, ['im-0'])).get('im-0')?.bootId, next.bootId)
 })
@@ -93,6 +96,21 @@ test('a lease and an entry that Redis lost are written again, and the caller kno
   await redis.del(keys.brokers())
   assert.equal(await lease.renew(load), 'renewed')
   assert.deepEqual(await formerIncarnations(redis, keys, 'im-0', ''), [incarnation])
+})
+
+test('a lease that Redis was set back to ends nobody who got it later', async () => {
+  const keys = freshKeys()
+  await new BrokerLease(redis, keys, createIncarnation(), options).acquire()
+  const setBackTo = (await redis.get(keys.lease('im-0'))) ?? assert.fail()
+  const incarnation = createIncarnation()
+  const lease = new BrokerLease(redis, keys, incarnation, options)
+  await lease.acquire()
+  await redis.set(keys.lease('im-0'), setBackTo)
+  assert.equal(await lease.renew(load), 'recreated')
+  assert.equal((await readLeases(redis, keys, ['im-0'])).get('im-0')?.bootId, incarnation.bootId)
+  // One that does not say when, of a former release, may be the successor.
+  await redis.set(keys.lease('im-0'), JSON.stringify({ ...createIncarnation(), state: 'ready', connections: 0 }))
+  assert.ok(typeof (await lease.renew(load)) === 'object')
 })
 
 test('a lease counts as held when it says by whom, whatever else is in it; else it is free', async () => {

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseLease, type BrokerState, type Incarnation, type Lease } from './broker.ts'
 import { SessionError } from './errors.ts'
 import { brokerField, type Keys } from './keys.ts'
-import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { sendScript, type ScriptArgument } from './functions.ts'
+import type { FunctionArgument } from './functions.ts'
+import { callFunction, guard, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { defaults } from './settings.ts'
 
 export interface LeaseOptions {
@@ -14,7 +14,8 @@ export interface LeaseOptions {
 }
 
 /**
- * `recreated`: the lease was missing, because Redis lost its data or this process slept for longer than the lease.
+ * `recreated`: the lease was missing, or that of a process before this one, because Redis lost its data or was set back, or
+ * this process slept for longer than the lease.
  * `replacedBy`: another process is this broker now.
  */
 export type RenewResult = 'renewed' | 'recreated' | { readonly replacedBy: Lease }
@@ -26,6 +27,7 @@ export class BrokerLease {
   readonly #incarnation: Incarnation
   readonly #leaseMs: number
   readonly #marginMs: number
+  #acquiredAt = 0
 
   constructor(redis: RedisClient, keys: Keys, incarnation: Incarnation, options: LeaseOptions = {}) {
     this.#redis = redis
@@ -51,10 +53,17 @@ export class BrokerLease {
     const started = performance.now()
     let patience = this.#leaseMs + this.#marginMs
     for (;;) {
-      const args = [this.#value('starting', 0), this.#incarnation.podUid, this.#leaseMs]
-      const [json, remainingMs = 0] = await this.#script('acquire-lease', args)
-      if (json === undefined) return
-      const holder = readLease(json)
+      const lease = JSON.stringify({ ...this.#incarnation, state: 'starting', connections: 0 })
+      const [found, remainingMs = 0] = await this.#call('acquire-lease', [
+        lease,
+        this.#incarnation.podUid,
+        this.#leaseMs,
+      ])
+      if (typeof found === 'number') {
+        this.#acquiredAt = found
+        return
+      }
+      const holder = readLease(found)
       if (performance.now() - started >= patience) throw await this.#inUse(holder)
       // A holder with longer leases than ours.
       patience = Math.max(patience, Math.min(remainingMs, MAX_LEASE_MS) + this.#marginMs)
@@ -64,8 +73,9 @@ export class BrokerLease {
 
   /** Renews the lease and says what became of it. Also restores the register's entry when it was lost. */
   async renew(load: { state: BrokerState; connections: number }): Promise<RenewResult> {
-    const args = [this.#value(load.state, load.connections), this.#incarnation.bootId, this.#leaseMs]
-    const reply = await this.#script('renew-lease', args)
+    const acquiredAt = this.#acquiredAt
+    const lease = JSON.stringify({ ...this.#incarnation, ...load, acquiredAt } satisfies Lease)
+    const reply = await this.#call('renew-lease', [lease, this.#incarnation.bootId, this.#leaseMs, acquiredAt])
     if (typeof reply === 'string') return { replacedBy: readLease(reply) }
     if (reply === 0) {
       // Anew, also when the entry is there: while we slept a cleanup may have left its mark in it.
@@ -78,15 +88,11 @@ export class BrokerLease {
 
   /** Gives the lease up if it is still ours. The register's entry stays, for the cleanup of what is still indexed. */
   async release(): Promise<boolean> {
-    return (await this.#script('release-lease', [this.#incarnation.bootId])) === 1
+    return (await this.#call('release-lease', [this.#incarnation.bootId])) === 1
   }
 
   get #field(): string {
     return brokerField(this.#incarnation.brokerId, this.#incarnation.bootId)
-  }
-
-  #value(state: BrokerState, connections: number): string {
-    return JSON.stringify({ ...this.#incarnation, state, connections } satisfies Lease)
   }
 
   async #inUse(holder: Lease): Promise<SessionError> {
@@ -95,15 +101,15 @@ export class BrokerLease {
     return new SessionError('broker_id_in_use', `brokerId ${holder.brokerId} is held by another process: ${who}`)
   }
 
-  #script<Name extends 'acquire-lease' | 'renew-lease' | 'release-lease'>(name: Name, args: ScriptArgument[]) {
-    return guard(sendScript(this.#redis, name, [this.#keys.lease(this.#incarnation.brokerId)], args))
+  #call<Name extends 'acquire-lease' | 'renew-lease' | 'release-lease'>(name: Name, args: FunctionArgument[]) {
+    return callFunction(this.#redis, name, [this.#keys.lease(this.#incarnation.brokerId)], args)
   }
 }
 
-/** A lease that a script has found to be somebody's. */
+/** A lease that a function has found to be somebody's. */
 function readLease(json: string): Lease {
   const lease = parseLease(json)
-  if (!lease) throw new SessionError('redis_failed', 'a script returned an unreadable lease')
+  if (!lease) throw new SessionError('redis_failed', 'a function returned an unreadable lease')
   return lease
 }
 

@@ -4,6 +4,9 @@ import { SessionError } from './errors.ts'
 const temporary =
   /(?:^|-)(LOADING|READONLY|OOM|MASTERDOWN|NOREPLICAS|NOGOODSLAVE|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|MISCONF|UNBLOCKED) /
 
+/** What a server without functions answers. */
+const tooOld = /^ERR unknown command ['`]?FCALL/i
+
 /** What ioredis makes of the answer of another kind of server. */
 const foreign = /^Unknown RESP type/
 
@@ -30,6 +33,9 @@ export function translateError(error: unknown): SessionError {
   if (error instanceof Error) Reflect.deleteProperty(error, 'command')
   const reason = error instanceof Error ? error.message : String(error)
   if (foreign.test(reason)) return new SessionError('redis_failed', 'what answers is no Redis', { cause: error })
+  if (tooOld.test(reason)) {
+    return new SessionError('redis_failed', 'Redis has no functions: use Redis 7.0 or later', { cause: error })
+  }
   return isUnavailable(error)
     ? new SessionError('redis_unavailable', `Redis is unavailable: ${reason}`, { cause: error })
     : new SessionError('redis_failed', `Redis refused a command: ${reason}`, { cause: error })

@@ -73,7 +73,7 @@ async function assertAway(call: () => Promise<unknown>) {
   assert.ok(performance.now() - started < COMMAND_TIMEOUT_MS * 3)
 }
 
-test('scripts go on after SCRIPT FLUSH, alone and in pipelines', async () => {
+test('functions go on after FUNCTION FLUSH, alone and in pipelines', async () => {
   const { inbox, directory, append } = setUp()
   const useAll = async () => {
     const { session } = await directory.login(createDraft())
@@ -85,9 +85,9 @@ test('scripts go on after SCRIPT FLUSH, alone and in pipelines', async () => {
     return entry
   }
   await useAll()
-  await redis.script('FLUSH')
+  await redis.function('FLUSH')
   const entry = await useAll()
-  await redis.script('FLUSH')
+  await redis.function('FLUSH')
   await append()
   await append()
   await inbox.saveCursors(Array.from({ length: 20 }, (_, at) => ({ ...entry, seq: entry.seq + (at % 3) })))
@@ -114,7 +114,7 @@ test('while Redis is away every call fails at once as one to be tried again; aft
   assert.equal(attempts, 0, 'a call waits neither for its time-out nor for the next attempt to connect')
   await server.start()
   await awaitReady(redis, 10_000)
-  // The first use of the scripts on this server is in a pipeline.
+  // The first use of the functions on this server is in a pipeline.
   await inbox.saveCursors([entry, entry])
   assert.deepEqual((await directory.verify([{ user: to, sessions: [session] }]))[0]?.stale, [])
   assert.ok((await append()).seq >= 2)

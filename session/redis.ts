@@ -2,13 +2,20 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, Redis, type ChainableCommander, type RedisOptions } from 'ioredis'
 import { SessionError } from './errors.ts'
+import {
+  isLibraryMissing,
+  loadLibrary,
+  sendBinaryFunction,
+  sendFunction,
+  type FunctionArgument,
+  type FunctionName,
+} from './functions.ts'
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import { translateError } from './redis-errors.ts'
-import { defineScripts } from './functions.ts'
 
 export { isUnavailable } from './redis-errors.ts'
 
-/** A connection to one Redis (also found by sentinels), or to a Redis Cluster. Knows the scripts. */
+/** A connection to one Redis (also found by sentinels), or to a Redis Cluster. */
 export type RedisClient = Redis | Cluster
 
 export interface RedisSettings {
@@ -38,7 +45,6 @@ export function connectRedis(url: string, settings: RedisSettings): RedisClient 
   }
   const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
   client.on('error', report)
-  defineScripts(client)
   return client
 }
 
@@ -81,6 +87,64 @@ export async function guard<T>(call: Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * Calls a function of ours, and brings the library to Redis first where it is missing.
+ *
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export function callFunction<Name extends FunctionName>(
+  redis: RedisClient,
+  name: Name,
+  keys: readonly string[],
+  args: readonly FunctionArgument[],
+) {
+  return guard(withLibrary(redis, () => sendFunction(redis, name, keys, args)))
+}
+
+/** The same, with every string of the reply as bytes. */
+export function callBinaryFunction<Name extends FunctionName>(
+  redis: RedisClient,
+  name: Name,
+  keys: readonly string[],
+  args: readonly FunctionArgument[],
+) {
+  return guard(withLibrary(redis, () => sendBinaryFunction(redis, name, keys, args)))
+}
+
+/**
+ * The replication ids of all primaries. One that was not there before means that Redis may have lost what it had taken last.
+ *
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export async function readReplids(redis: RedisClient): Promise<string[]> {
+  return guard(
+    Promise.all(primariesOf(redis).map((node) => withLibrary(node, () => sendFunction(node, 'replid', [], [])))),
+  )
+}
+
+async function withLibrary<Reply>(redis: RedisClient, call: () => Promise<Reply>): Promise<Reply> {
+  try {
+    return await call()
+  } catch (error) {
+    if (!isLibraryMissing(error)) throw error
+    await provideLibrary(redis)
+    return call()
+  }
+}
+
+const loading = new WeakMap<RedisClient, Promise<unknown>>()
+
+/** Brings the library to every primary; once, however many ask at the same time. */
+async function provideLibrary(redis: RedisClient): Promise<void> {
+  const load = loading.get(redis) ?? Promise.all(primariesOf(redis).map(loadLibrary))
+  loading.set(redis, load)
+  await load.finally(() => loading.delete(redis))
+}
+
+function primariesOf(redis: RedisClient): Redis[] {
+  return redis instanceof Cluster ? redis.nodes('master') : [redis]
+}
+
 /** What can be sent alone or within a pipeline. */
 export type Commands = RedisClient | ChainableCommander
 
@@ -95,7 +159,13 @@ export async function sendAll<Reply>(
   redis: RedisClient,
   calls: readonly ((target: Commands) => Promise<Reply> | ChainableCommander)[],
 ): Promise<Reply[]> {
-  const results = redis instanceof Cluster ? await sendEach(redis, calls) : await sendPipeline(redis, calls)
+  let results = await sendOnce(redis, calls)
+  const missing = calls.filter((_, at) => isLibraryMissing(results[at]?.[0]))
+  if (missing.length > 0) {
+    await guard(provideLibrary(redis))
+    const again = await sendOnce(redis, missing)
+    results = results.map((result) => (isLibraryMissing(result[0]) ? (again.shift() ?? result) : result))
+  }
   return results.map(([error, value]) => {
     if (error) throw translateError(error)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a pipeline forgets what its commands answer
@@ -104,6 +174,10 @@ export async function sendAll<Reply>(
 }
 
 type Result = [error: unknown, value?: unknown]
+
+function sendOnce(redis: RedisClient, calls: readonly ((target: Commands) => unknown)[]): Promise<Result[]> {
+  return redis instanceof Cluster ? sendEach(redis, calls) : sendPipeline(redis, calls)
+}
 
 async function sendEach(redis: Cluster, calls: readonly ((target: Commands) => unknown)[]): Promise<Result[]> {
   const settled = await Promise.allSettled(calls.map(async (call) => call(redis)))

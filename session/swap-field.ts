@@ -1,5 +1,4 @@
-import { guard, type RedisClient } from './redis.ts'
-import { sendScript } from './functions.ts'
+import { callFunction, type RedisClient } from './redis.ts'
 
 /**
  * Changes a field of a hash if it has the value that is expected; '' stands for absence, both ways.
@@ -14,5 +13,5 @@ export function swapField(
   expected: string,
   value: string,
 ): Promise<[time: number, found: string, swapped: 0 | 1]> {
-  return guard(sendScript(redis, 'swap-field', [key], [field, expected, value]))
+  return callFunction(redis, 'swap-field', [key], [field, expected, value])
 }

@@ -1,16 +1,17 @@
 -- KEYS dedupe, meta, inbox, sessions.
--- ARGV from, clientType, messageId, payload, fresh epoch, max length, retention, ttl of meta, dedupe window.
+-- ARGV from, clientType, messageId, payload, max length, retention, ttl of meta, dedupe window.
 -- Returns seq, time, epoch, whether it is a duplicate, the sessions.
 local sessions = redis.call('HVALS', KEYS[4])
+local time = now()
+local epoch, seq, first, trimAt = openInbox(KEYS[2], KEYS[3], time)
 local seqBefore, timeBefore, epochBefore =
   string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%d+):(.+)$')
-if seqBefore then
-  return { tonumber(seqBefore), tonumber(timeBefore), epochBefore, 1, sessions }
+-- Under an epoch that this one does not go on from, or beyond the cut between them, the message was lost: it is stored anew.
+if seqBefore and tonumber(seqBefore) <= (agreedSeq(epoch, epochBefore) or 0) then
+  return { tonumber(seqBefore), tonumber(timeBefore), epoch, 1, sessions }
 end
 
-local maxLength, retention = tonumber(ARGV[6]), tonumber(ARGV[7])
-local time = now()
-local epoch, seq, first, trimAt = inboxState(KEYS[2], KEYS[3], ARGV[5])
+local maxLength, retention = tonumber(ARGV[5]), tonumber(ARGV[6])
 seq = seq + 1
 if seq - first >= maxLength then first = seq - maxLength + 1 end
 
@@ -38,14 +39,14 @@ local added = add()
 if type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true) then
   -- The stream is ahead of its meta data, which were written by another hand: begin a new epoch behind it.
   redis.call('DEL', KEYS[2])
-  epoch, seq, first = inboxState(KEYS[2], KEYS[3], ARGV[5])
+  epoch, seq, first = openInbox(KEYS[2], KEYS[3], time)
   seq, trimAt = seq + 1, time
   added = add()
 end
 if type(added) == 'table' then return added end
 
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', int(seq), 'first', int(first), 'trimAt', int(trimAt))
-redis.call('SET', KEYS[1], int(seq) .. ':' .. int(time) .. ':' .. epoch, 'PX', ARGV[9])
-redis.call('PEXPIRE', KEYS[3], ARGV[7])
-redis.call('PEXPIRE', KEYS[2], ARGV[8])
+redis.call('HSET', KEYS[2], 'seq', int(seq), 'first', int(first), 'trimAt', int(trimAt))
+redis.call('SET', KEYS[1], int(seq) .. ':' .. int(time) .. ':' .. epoch, 'PX', ARGV[8])
+redis.call('PEXPIRE', KEYS[3], ARGV[6])
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
 return { seq, time, epoch, 0, sessions }

@@ -1,4 +1,4 @@
--- Shared by all scripts: put in front of each when they are loaded.
+-- Shared by all functions of the library. What is local here lives as long as the library in this Redis process.
 
 -- Milliseconds since 1970.
 local function now()
@@ -51,14 +51,75 @@ local function seqOf(entry)
   return tonumber(string.match(entry[1], '^(%d+)'))
 end
 
--- epoch, newest seq, oldest retained seq, and when to look for expired entries. An inbox without meta data gets the
--- fresh epoch; its seq goes on where the stream ends, if there is one.
-local function inboxState(meta, inbox, freshEpoch)
-  local stored = redis.call('HMGET', meta, 'epoch', 'seq', 'first', 'trimAt')
+local REPLID_VALID_MS = 100
+local replid, replidAt
+
+-- The replication id of this primary: another one after each start and each failover, when the data may have been set back.
+-- Asked for by INFO, which is not free, a few times a second.
+local function currentReplid(time)
+  if not replidAt or time < replidAt or time - replidAt >= REPLID_VALID_MS then
+    replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+      or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+    replidAt = time
+  end
+  return replid
+end
+
+local tags = 0
+
+-- Hexadecimal digits that no other call returns.
+local function createTag(key, time, length)
+  tags = tags + 1
+  return string.sub(redis.sha1hex(currentReplid(time) .. tags .. ':' .. int(time) .. key), 1, length)
+end
+
+local MAX_FORKS = 8
+
+-- The epoch that goes on where `epoch` may have been cut, and names where (session/epoch.ts): <epoch>.<seq>~<tag>. A fork at
+-- the same seq is taken back first: nothing that is left came after it.
+local function forkEpoch(epoch, seq, tag)
+  local base, since = string.match(epoch, '^(.+)%.(%d+)~[^.~]+$')
+  if since and tonumber(since) == seq then epoch = base end
+  local forked = epoch .. '.' .. int(seq) .. '~' .. tag
+  local _, forks = string.gsub(forked, '~', '')
+  if forks > MAX_FORKS then forked = string.match(forked, '^[^~]+~(.+)$') end
+  return forked
+end
+
+local function parseEpoch(epoch)
+  local parts = {}
+  for part in string.gmatch(epoch, '[^.]+') do
+    local since, tag = string.match(part, '^(%d+)~(.+)$')
+    parts[#parts + 1] = { tag = tag or part, since = tonumber(since) }
+  end
+  return parts
+end
+
+-- Up to which seq two epochs name the same messages, nil when they have nothing in common: agreedSeq of session/epoch.ts.
+local function agreedSeq(one, other)
+  if one == other then return math.huge end
+  local a, b = parseEpoch(one), parseEpoch(other)
+  for i = #a, 1, -1 do
+    for j = #b, 1, -1 do
+      if a[i].tag == b[j].tag then
+        local afterA, afterB = a[i + 1], b[j + 1]
+        return math.min(afterA and afterA.since or math.huge, afterB and afterB.since or math.huge)
+      end
+    end
+  end
+  return nil
+end
+
+-- epoch, newest seq, oldest retained seq, and when to look for expired entries. An inbox without meta data gets an epoch of
+-- its own; its seq goes on where the stream ends, if there is one. One that another primary, or another life of this one, has
+-- written to may have been cut since: it goes on under a fork of its epoch.
+local function openInbox(meta, inbox, time)
+  local stored = redis.call('HMGET', meta, 'epoch', 'seq', 'first', 'trimAt', 'replid')
   local epoch, seq, first, trimAt = stored[1], tonumber(stored[2]), tonumber(stored[3]), tonumber(stored[4])
+  local current = currentReplid(time)
   local exists = redis.call('EXISTS', inbox) == 1
   if not (epoch and seq and first) then
-    epoch, seq, first, trimAt = freshEpoch, 0, 1, nil
+    epoch, seq, first, trimAt = createTag(meta, time, 12), 0, 1, nil
     if exists then
       local info = redis.call('XINFO', 'STREAM', inbox)
       for i = 1, #info, 2 do
@@ -67,9 +128,11 @@ local function inboxState(meta, inbox, freshEpoch)
       local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
       first = oldest and seqOf(oldest) or seq + 1
     end
-    redis.call('HSET', meta, 'epoch', epoch, 'seq', int(seq), 'first', int(first))
+    redis.call('HSET', meta, 'epoch', epoch, 'seq', int(seq), 'first', int(first), 'replid', current)
+  elseif stored[5] ~= current then
+    if (stored[5] or FIRST_REPLID) ~= current then epoch = forkEpoch(epoch, seq, createTag(meta, time, 8)) end
+    redis.call('HSET', meta, 'epoch', epoch, 'replid', current)
   end
   if not exists then first = seq + 1 end
   return epoch, seq, first, trimAt or 0
 end
-

@@ -1,9 +1,9 @@
--- KEYS meta, inbox. ARGV fresh epoch, ttl of meta, after seq, count, bytes.
+-- KEYS meta, inbox. ARGV ttl of meta, after seq, count, bytes.
 -- Returns epoch, seq, first, entries: at least one if there is any, then no more than `bytes` of payload.
-local epoch, seq, first = inboxState(KEYS[1], KEYS[2], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-local count, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local from = math.max(tonumber(ARGV[3]) + 1, first)
+local epoch, seq, first = openInbox(KEYS[1], KEYS[2], now())
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+local count, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local from = math.max(tonumber(ARGV[2]) + 1, first)
 local entries, size = {}, 0
 -- Small steps: what exceeds the limit has been read in vain.
 while from <= seq and #entries < count and size < bytes do
