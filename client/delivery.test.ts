@@ -112,11 +112,8 @@ test('what is handed out when the stream gets another name can still be acknowle
   const handed: Message[] = []
   delivery.consume((message) => void handed.push(message))
   offer(1)
-  offer(2)
   delivery.offer({ renamedTo: 'f' })
   assert.deepEqual(delivery.position, { epoch: 'f', seq: 0 })
   handed[0]?.ack()
   assert.deepEqual(delivery.position, { epoch: 'f', seq: 1 })
-  handed[1]?.ack()
-  assert.deepEqual(delivery.position, { epoch: 'f', seq: 2 })
 })
