@@ -1,3 +1,4 @@
+import type { Cursor } from '../session/stream-state.ts'
 import type { Device, SessionDraft, UserRef, UserSession } from '../session/user-session.ts'
 import type { Principal } from './auth.ts'
 import type { Connection } from './connection.ts'
@@ -13,6 +14,8 @@ export class ClientSession {
   readonly delivery: InboxDelivery
   /** What the directory holds for it; absent while the login is under way. */
   stored: UserSession | undefined
+  /** What the device has acknowledged over this connection. */
+  acknowledged: Cursor | undefined
   #expiryTimer: NodeJS.Timeout | undefined
 
   constructor(connection: Connection, draft: SessionDraft, delivery: InboxDelivery) {

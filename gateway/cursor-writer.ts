@@ -1,5 +1,7 @@
 import type { CursorEntry, Inbox } from '../session/inbox.ts'
 import { deviceField } from '../session/keys.ts'
+import type { Cursor } from '../session/stream-state.ts'
+import type { Device, UserRef } from '../session/user-session.ts'
 import type { Logger } from './logger.ts'
 
 const FLUSH_MS = 500
@@ -22,10 +24,10 @@ export class CursorWriter implements AsyncDisposable {
     this.#timer = setInterval(() => void this.flush(), FLUSH_MS)
   }
 
-  save(entry: CursorEntry): void {
-    const key = `${entry.user.appId}:${deviceField(entry.device)}:${entry.user.userId}`
+  save(user: UserRef, device: Device, { epoch, seq }: Cursor): void {
+    const key = `${user.appId}:${deviceField(device)}:${user.userId}`
     const waiting = this.#entries.get(key)
-    if (waiting?.epoch !== entry.epoch || waiting.seq < entry.seq) this.#entries.set(key, entry)
+    if (waiting?.epoch !== epoch || waiting.seq < seq) this.#entries.set(key, { user, device, epoch, seq })
   }
 
   /** Writes what is waiting. Never rejects. */

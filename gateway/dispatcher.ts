@@ -118,8 +118,8 @@ export class Dispatcher implements ConnectionEvents {
     guest.loggedIn()
   }
 
-  #acknowledge({ user, device, delivery }: ClientSession, { stream, epoch, seq }: FrameOf<'ack'>): void {
-    const delivered = delivery.position
+  #acknowledge(session: ClientSession, { stream, epoch, seq }: FrameOf<'ack'>): void {
+    const delivered = session.delivery.position
     // Sent before the client learned of a reset.
     if (epoch !== delivered.epoch) return
     if (stream !== INBOX || seq > delivered.seq) {
@@ -128,6 +128,7 @@ export class Dispatcher implements ConnectionEvents {
         'an ack must name the stream and the seq of a message that was delivered',
       )
     }
-    this.#cursors.save({ user, device, epoch, seq })
+    session.acknowledged = { epoch, seq }
+    this.#cursors.save(session.user, session.device, session.acknowledged)
   }
 }

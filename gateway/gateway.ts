@@ -10,11 +10,12 @@ import { ConnectionTable } from './connection-table.ts'
 import { drainConnections } from './drain.ts'
 import { GatewayError } from './errors.ts'
 import { cleanFormerIncarnations, leaveDirectory } from './incarnation-cleanup.ts'
-import { LeaseKeeper } from './lease-keeper.ts'
+import { LeaseKeeper, RENEWALS } from './lease-keeper.ts'
 import { listenError } from './listener.ts'
 import { createListeners } from './listeners.ts'
 import type { Logger } from './logger.ts'
 import { Metrics } from './metrics.ts'
+import { PrimaryWatch } from './primary-watch.ts'
 import { openRedis, startRedis } from './redis-link.ts'
 import { createServices } from './services.ts'
 import type { GatewaySettings } from './settings.ts'
@@ -88,9 +89,19 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     ),
   )
   const links = { settings, incarnation, redis, keys, bus, table, metrics, logger, holdsLease: () => keeper.holds }
-  const { dispatcher, verifier, busEvents } = createServices(links, stack)
-  stack.use(cleanFormerIncarnations(redis, keys, incarnation, { metrics, logger }))
+  const { dispatcher, verifier, ghosts, busEvents } = createServices(links, stack)
+  const former = stack.use(cleanFormerIncarnations(redis, keys, incarnation, { metrics, logger }))
+  const primaryChanged = () => {
+    metrics.primaryChanges.inc()
+    logger.warn('Redis has another primary, or was restarted: looking for what it may have lost')
+    void keeper.restore()
+    verifier.verifyAll()
+    ghosts.sweep()
+    former.again()
+  }
+  const primaries = stack.use(new PrimaryWatch(redis, settings.leaseMs / RENEWALS, primaryChanged, logger))
   redis.on('ready', () => {
+    primaries.look()
     void keeper.renew()
     verifier.verifyAll()
   })

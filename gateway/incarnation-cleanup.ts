@@ -9,6 +9,12 @@ import type { Metrics } from './metrics.ts'
 
 const RETRY_MS = 2_000
 
+/** The cleanup of former processes of this brokerId. */
+export interface FormerCleanup extends AsyncDisposable {
+  /** Looks for some again: Redis may have been set back to when they were there. */
+  again(): void
+}
+
 /**
  * Cleans what former processes of this brokerId left. They are gone: this one holds the lease, and one that was only
  * frozen ends itself when it sees that. Goes on in the background until nothing is left or it is disposed of.
@@ -18,10 +24,13 @@ export function cleanFormerIncarnations(
   keys: Keys,
   own: Incarnation,
   context: { metrics: Metrics; logger: Logger },
-): AsyncDisposable {
+): FormerCleanup {
   const stop = new AbortController()
-  const cleaning = cleanUntilDone(redis, keys, own, context, stop.signal)
+  let cleaning = cleanUntilDone(redis, keys, own, context, stop.signal)
   return {
+    again: () => {
+      cleaning = cleaning.then(() => cleanUntilDone(redis, keys, own, context, stop.signal))
+    },
     [Symbol.asyncDispose]: () => {
       stop.abort()
       return cleaning

@@ -3,7 +3,7 @@ import type { BrokerLease } from '../session/lease.ts'
 import type { Logger } from './logger.ts'
 
 /** Renewals in the life of a lease: two may fail. */
-const RENEWALS = 3
+export const RENEWALS = 3
 
 export interface LeaseEvents {
   /** The lease was gone: Redis lost its data, or this process stood still. */
@@ -22,6 +22,7 @@ export class LeaseKeeper implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout
   #renewing: Promise<void> | undefined
   #heldSince: number
+  #restoring = false
 
   /** The lease has just been acquired. */
   constructor(
@@ -50,12 +51,22 @@ export class LeaseKeeper implements AsyncDisposable {
     return (this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined)))
   }
 
+  /** Redis may have been set back: writes the register's entry anew, also one with the mark of a cleanup. Never rejects. */
+  restore(): Promise<void> {
+    this.#restoring = true
+    return this.renew()
+  }
+
   async #renew(): Promise<void> {
     // The lease counts from when Redis got the renewal, which is after this.
     const sentAt = performance.now()
     try {
       const result = await this.#lease.renew(this.#load())
       if (typeof result === 'object') return this.#events.replaced(result.replacedBy)
+      if (this.#restoring) {
+        await this.#lease.register()
+        this.#restoring = false
+      }
       this.#heldSince = sentAt
       if (result === 'recreated') this.#events.recreated()
     } catch (err) {

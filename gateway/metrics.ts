@@ -33,6 +33,14 @@ export class Metrics {
   readonly gaps = this.#counter('im_gaps_total', 'Gaps told to devices, by reason', ['reason'])
   readonly slowPauses = this.#counter('im_slow_consumer_pauses_total', 'Times that delivery paused for a slow client')
   readonly reasserted = this.#counter('im_sessions_reasserted_total', 'Sessions written again, by result', ['result'])
+  readonly ghosts = this.#counter(
+    'im_ghost_sessions_total',
+    'Sessions ended that Redis showed as online and nobody held',
+  )
+  readonly primaryChanges = this.#counter(
+    'im_redis_primary_changes_total',
+    'Times that Redis had another primary, or was restarted: it may have lost its last writes',
+  )
   readonly cleanedSessions = this.#counter('im_sessions_cleaned_total', 'Sessions of former incarnations removed')
   readonly appendSeconds = new Histogram({
     name: 'im_append_seconds',

@@ -8,6 +8,7 @@ import type { BusRecord } from './bus-record.ts'
 import type { ClientSession } from './client-session.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { EncodedFrame } from './encoded-frame.ts'
+import type { GhostSessions } from './ghost-sessions.ts'
 import { INBOX } from './inbox-delivery.ts'
 import { toProtocolError } from './login-service.ts'
 import type { Metrics } from './metrics.ts'
@@ -21,6 +22,7 @@ export interface RouterContext {
   readonly directory: Directory
   readonly bus: Bus
   readonly routes: RouteCache
+  readonly ghosts: GhostSessions
   readonly metrics: Metrics
 }
 
@@ -45,13 +47,15 @@ export class Router {
 
   /** A durable message that another broker appended. */
   push(user: UserRef, epoch: string, seq: number, frame: EncodedFrame): void {
-    for (const { delivery } of this.#context.table.ofUser(user)) delivery.push(epoch, seq, frame)
+    if (!this.#pushDurable(user, epoch, seq, frame)) this.#context.ghosts.suspect(user)
   }
 
   /** A transient message from another broker, which hears of it when the user is not here. */
   transient({ appId, userId, origin, tried }: BusRecord & { type: 'transient' }, frame: EncodedFrame): void {
-    const here = this.#pushTransient({ appId, userId }, frame)
-    if (!here) this.#context.bus.publish(origin, { type: 'notHere', appId, userId, tried }, frame.binary)
+    const user = { appId, userId }
+    if (this.#pushTransient(user, frame)) return
+    this.#context.ghosts.suspect(user)
+    this.#context.bus.publish(origin, { type: 'notHere', appId, userId, tried }, frame.binary)
   }
 
   /**
@@ -68,7 +72,7 @@ export class Router {
   }
 
   async #sendDurable({ connection, draft }: ClientSession, frame: FrameOf<'send'>): Promise<void> {
-    const { brokerId, inbox, bus, metrics } = this.#context
+    const { brokerId, inbox, bus, ghosts, metrics } = this.#context
     const to = { appId: draft.appId, userId: frame.to }
     const { userId: from, clientType } = draft
     const { messageId, payload } = frame
@@ -89,14 +93,14 @@ export class Router {
       sentAt,
       payload,
     })
-    this.push(to, epoch, seq, message)
+    const here = this.#pushDurable(to, epoch, seq, message)
     const brokers = new Set(sessions.map((session) => session.brokerId))
-    brokers.delete(brokerId)
+    if (brokers.delete(brokerId) && !here) ghosts.suspect(to)
     for (const other of brokers) bus.publish(other, { type: 'push', ...to, epoch, seq }, message.binary)
   }
 
   async #sendTransient({ connection, draft }: ClientSession, frame: FrameOf<'send'>): Promise<void> {
-    const { brokerId, routes, metrics } = this.#context
+    const { brokerId, routes, ghosts, metrics } = this.#context
     const to = { appId: draft.appId, userId: frame.to }
     const { userId: from, clientType } = draft
     const { messageId, payload } = frame
@@ -112,7 +116,8 @@ export class Router {
       payload,
     })
     const brokers = routes.get(to) ?? (await this.#route(to))
-    this.#pushTransient(to, message)
+    const here = this.#pushTransient(to, message)
+    if (!here && brokers.includes(brokerId)) ghosts.suspect(to)
     const others = brokers.filter((other) => other !== brokerId)
     this.#publishTransient(to, others, [brokerId, ...others], message)
     metrics.accepted.inc({ kind: 'transient' })
@@ -134,6 +139,16 @@ export class Router {
       const sent = bus.publish(brokerId, { type: 'transient', appId, userId, origin, tried }, frame.binary)
       if (!sent) metrics.dropped.inc({ reason: 'bus_away' })
     }
+  }
+
+  /** @returns whether the user has a device here, or one that logs in */
+  #pushDurable(user: UserRef, epoch: string, seq: number, frame: EncodedFrame): boolean {
+    let here = false
+    for (const { delivery } of this.#context.table.ofUser(user)) {
+      here = true
+      delivery.push(epoch, seq, frame)
+    }
+    return here
   }
 
   /** @returns whether the user has a device here */

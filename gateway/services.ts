@@ -1,4 +1,4 @@
-import type { Incarnation } from '../session/broker.ts'
+import { formatIncarnation, type Incarnation } from '../session/broker.ts'
 import { Directory } from '../session/directory.ts'
 import { Inbox } from '../session/inbox.ts'
 import type { Keys } from '../session/keys.ts'
@@ -12,6 +12,7 @@ import { CursorWriter } from './cursor-writer.ts'
 import { Departures } from './departures.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { EncodedFrame } from './encoded-frame.ts'
+import { GhostSessions } from './ghost-sessions.ts'
 import type { Logger } from './logger.ts'
 import { LoginService } from './login-service.ts'
 import type { Metrics } from './metrics.ts'
@@ -37,6 +38,7 @@ export interface Links {
 export interface Services {
   readonly dispatcher: Dispatcher
   readonly verifier: Verifier
+  readonly ghosts: GhostSessions
   readonly busEvents: BusEvents
 }
 
@@ -74,10 +76,15 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     holdsLease,
   })
   const routes = new RouteCache(settings.routeCacheMs)
-  const router = new Router({ brokerId, maxFrameBytes, table, inbox, directory, bus, routes, metrics })
+  const owner = { brokerId, incarnation: formatIncarnation(incarnation) }
+  const ghosts = new GhostSessions({ directory, table, departures, owner, metrics, logger }, settings.verifyRoundMs)
+  stack.use(ghosts)
+  const router = new Router({ brokerId, maxFrameBytes, table, inbox, directory, bus, routes, ghosts, metrics })
   const presence = new Presence(directory, (brokerIds) => readLeases(redis, keys, brokerIds))
   const dispatcher = new Dispatcher(logins, router, presence, cursors)
-  const verifier = stack.use(new Verifier({ directory, table, logins, metrics, logger }, settings.verifyRoundMs))
+  const verifier = stack.use(
+    new Verifier({ directory, table, logins, cursors, metrics, logger }, settings.verifyRoundMs),
+  )
 
   const handle = (record: BusRecord, frame: Uint8Array): void => {
     switch (record.type) {
@@ -97,5 +104,5 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
         return
     }
   }
-  return { dispatcher, verifier, busEvents: { record: handle, reconnected: () => verifier.verifyAll() } }
+  return { dispatcher, verifier, ghosts, busEvents: { record: handle, reconnected: () => verifier.verifyAll() } }
 }

@@ -2,6 +2,7 @@ import type { Directory } from '../session/directory.ts'
 import type { UserSession } from '../session/user-session.ts'
 import type { ClientSession } from './client-session.ts'
 import type { ConnectionTable } from './connection-table.ts'
+import type { CursorWriter } from './cursor-writer.ts'
 import type { Logger } from './logger.ts'
 import type { LoginService } from './login-service.ts'
 import type { Metrics } from './metrics.ts'
@@ -18,6 +19,7 @@ export class Verifier implements AsyncDisposable {
   readonly #directory: Directory
   readonly #table: ConnectionTable
   readonly #logins: LoginService
+  readonly #cursors: CursorWriter
   readonly #metrics: Metrics
   readonly #logger: Logger
   readonly #roundMs: number
@@ -28,12 +30,20 @@ export class Verifier implements AsyncDisposable {
   #closed = false
 
   constructor(
-    context: { directory: Directory; table: ConnectionTable; logins: LoginService; metrics: Metrics; logger: Logger },
+    context: {
+      directory: Directory
+      table: ConnectionTable
+      logins: LoginService
+      cursors: CursorWriter
+      metrics: Metrics
+      logger: Logger
+    },
     roundMs: number,
   ) {
     this.#directory = context.directory
     this.#table = context.table
     this.#logins = context.logins
+    this.#cursors = context.cursors
     this.#metrics = context.metrics
     this.#logger = context.logger
     this.#roundMs = roundMs
@@ -64,7 +74,7 @@ export class Verifier implements AsyncDisposable {
     }
   }
 
-  /** Verifies the next `count` users of the round, or what is left of it; with `lost`, Redis may have lost indexes too. */
+  /** Verifies the next `count` users of the round, or what is left of it; with `lost`, Redis may have lost anything. */
   async #verifySlice(count: number, lost: boolean): Promise<void> {
     this.#round ??= this.#table.users()[Symbol.iterator]()
     let left = count
@@ -76,13 +86,21 @@ export class Verifier implements AsyncDisposable {
         batch.push(next.value)
       }
       const users = batch.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined))
-      if (lost) await this.#directory.reindex(users.flat().flatMap(({ stored }) => stored ?? []))
+      if (lost) await this.#restore(users.flat())
       await this.#verify(users)
       left -= batch.length
       if (batch.length < BATCH && left > 0) {
         this.#round = undefined
         return
       }
+    }
+  }
+
+  /** Writes again what no comparison would show: index entries, and what devices have acknowledged. */
+  async #restore(clients: readonly ClientSession[]): Promise<void> {
+    await this.#directory.reindex(clients.flatMap(({ stored }) => stored ?? []))
+    for (const { user, device, acknowledged } of clients) {
+      if (acknowledged !== undefined) this.#cursors.save(user, device, acknowledged)
     }
   }
 

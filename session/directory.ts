@@ -4,7 +4,7 @@ import { parseIncarnation } from './broker.ts'
 import { decideLogin, findSuccessor, MAX_DEVICES, type DevicePolicy } from './device-policy.ts'
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { deviceField, indexMember, type Keys } from './keys.ts'
+import { deviceField, indexMember, parseIndexMember, type IndexEntry, type Keys } from './keys.ts'
 import { callFunction, guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { defaults } from './settings.ts'
 import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
@@ -56,6 +56,9 @@ export interface VerifyResult {
   /** Those of the given sessions that Redis does not show as online over the same connection. */
   readonly stale: readonly UserSession[]
 }
+
+/** Whose an index is: a broker, and its process as a session names it. */
+export type Owner = Pick<UserSession, 'brokerId' | 'incarnation'>
 
 /** What one read of a user's sessions found. */
 interface Snapshot {
@@ -179,6 +182,34 @@ export class Directory {
     )
   }
 
+  /**
+   * A part of what the index of an incarnation names. With the cursor '0' the first part, with the cursor of each the next one;
+   * '0' comes back with the last. An entry may come twice; one that cannot be read is left out.
+   */
+  async readIndex(owner: Owner, cursor: string, count: number): Promise<{ cursor: string; entries: IndexEntry[] }> {
+    const [next, members] = await guard(this.#redis.sscan(this.#index(owner), cursor, 'COUNT', count))
+    return { cursor: next, entries: members.flatMap((member) => parseIndexMember(member) ?? []) }
+  }
+
+  /**
+   * What became of a device that the owner's index names and no connection of the owner has: its session when that is the
+   * owner's, which then has to be ended; else undefined, and the index names it no more.
+   *
+   * @param isHeld asked again when no login of the device can come between
+   */
+  async reclaim(owner: Owner, entry: IndexEntry, isHeld: () => boolean): Promise<UserSession | undefined> {
+    const { user, device } = entry
+    const member = indexMember(user, device)
+    return this.#locks.run(member, async () => {
+      if (isHeld()) return undefined
+      const json = await guard(this.#redis.hget(this.#keys.sessions(user), deviceField(device)))
+      const [session] = readSessions(user, [json], this.#options.onGarbage)
+      if (session?.incarnation === owner.incarnation) return session
+      await guard(this.#redis.srem(this.#index(owner), member))
+      return undefined
+    })
+  }
+
   /** Compares what a gateway holds with what Redis knows, for many users in one round trip. */
   async verify(entries: readonly VerifyEntry[]): Promise<VerifyResult[]> {
     const held = entries.flatMap(({ sessions }) => sessions)
@@ -261,7 +292,7 @@ export class Directory {
     return { inbox: streamState(epoch, seq, first), ...(cursor && { cursor }) }
   }
 
-  #index({ brokerId, incarnation }: Pick<UserSession, 'brokerId' | 'incarnation'>): string {
+  #index({ brokerId, incarnation }: Owner): string {
     return this.#keys.index(brokerId, parseIncarnation(incarnation).bootId)
   }
 }

@@ -85,8 +85,14 @@ export function indexMember({ appId, userId }: UserRef, { clientType, imei }: De
   return `${encodeAppId(appId)}:${encodeId(userId)}:${clientType}:${encodeId(imei)}`
 }
 
+/** A device of a user, as an index names it. */
+export interface IndexEntry {
+  readonly user: UserRef
+  readonly device: Device
+}
+
 /** User and device of an index member, or undefined when it is none. */
-export function parseIndexMember(member: string): { user: UserRef; device: Device } | undefined {
+export function parseIndexMember(member: string): IndexEntry | undefined {
   const match = /^(\d+):([^:]*):(\d{1,3}):([^:]*)$/.exec(member)
   if (!match) return undefined
   try {
