@@ -86,7 +86,7 @@ export class RedisProxy implements AsyncDisposable {
 }
 
 /** The first whole command of the bytes: an array of bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/). */
-function takeCommand(bytes: Buffer): { command: string[]; size: number } | undefined {
+export function takeCommand(bytes: Buffer): { command: string[]; size: number } | undefined {
   let at = 0
   const readNumber = (): number | undefined => {
     const end = bytes.indexOf('\r\n', at)

@@ -6,6 +6,7 @@ import {
   type ClientTypeName,
   type Closed,
   type Connected,
+  type Cursor,
   type Disconnected,
   type Gap,
   type Message,
@@ -19,6 +20,8 @@ export interface DeviceOptions {
   readonly clientType?: ClientTypeName
   readonly imei?: string
   readonly transport?: 'tcp' | 'ws'
+  /** Where it goes on; without it what the cluster has on record decides. */
+  readonly cursor?: Cursor | undefined
 }
 
 /** A device with the SDK in it, and all that happened to it. */
@@ -46,7 +49,7 @@ export class Device implements AsyncDisposable {
 
   /** Connects to the first of the gateways, or to the next when it is away; resolves when logged in. */
   static async open(gateways: readonly Address[], options: DeviceOptions): Promise<Device> {
-    const { user, clientType = 'web', imei = 'browser', transport = 'ws' } = options
+    const { user, clientType = 'web', imei = 'browser', transport = 'ws', cursor } = options
     const device = new Device(
       user,
       imei,
@@ -54,6 +57,7 @@ export class Device implements AsyncDisposable {
         urls: gateways.map(({ tcpUrl, wsUrl }) => (transport === 'tcp' ? tcpUrl : wsUrl)),
         token: `1:${user}`,
         device: { clientType, imei },
+        cursor,
         backoffBaseMs: 50,
         backoffCapMs: 500,
         connectTimeoutMs: 2_000,
@@ -90,6 +94,13 @@ export class Device implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.close()
   }
+}
+
+/** Sends these texts one after the other; resolves when each is accepted. */
+export async function sendEach({ client }: Device, to: string, texts: readonly string[]): Promise<Sent[]> {
+  const accepted: Sent[] = []
+  for (const text of texts) accepted.push(await client.send(to, text))
+  return accepted
 }
 
 /** P1: the device has every accepted message of its inbox, from seq 1 without a hole, in order, each once. */

@@ -57,6 +57,11 @@ export class RawClient implements AsyncDisposable {
     return this.#connection.unread.filter((frame: Frame): frame is FrameOf<Type> => frame.type === type)
   }
 
+  /** Every frame that came, in order. */
+  get frames(): readonly Frame[] {
+    return this.#connection.unread
+  }
+
   /** Empty before the login. */
   get connectionId(): string {
     return this.framesOf('loggedIn')[0]?.connectionId ?? ''
@@ -124,6 +129,16 @@ export class RawClient implements AsyncDisposable {
     this.write({ type: 'presence', requestId, userIds })
     const { users } = await this.waitFor('presenceState', (frame) => frame.requestId === requestId)
     return users.filter(({ clientTypes }) => clientTypes.length > 0).map(({ userId }) => userId)
+  }
+
+  /** Acknowledges the inbox up to `seq`, in the epoch that the gateway named last. */
+  ack(seq: number): void {
+    this.#connection.ack(seq)
+  }
+
+  /** Resolves when the gateway has read all that was written, and all that it had sent by then has come. */
+  sync(): Promise<void> {
+    return this.#connection.sync()
   }
 
   /** Drops the connection without a word. */

@@ -2,46 +2,78 @@ import type { Exit } from '../../dev/child.ts'
 import { startGateway, type GatewayProcess } from '../../dev/gateway-process.ts'
 import { startNats, type NatsServer } from '../../dev/nats-server.ts'
 import { startRedis, type RedisServer } from '../../dev/redis-server.ts'
+import { RedisWay } from './redis-way.ts'
 import { Store } from './store.ts'
-import { inTime, PATIENCE_MS } from './wait.ts'
+import { inTime, PATIENCE_MS, until } from './wait.ts'
 
 export interface TestClusterOptions {
   /** Gateways to start with. */
   readonly gateways?: readonly string[]
   /** Settings of every gateway. */
   readonly env?: Readonly<Record<string, string>>
-  /** Whether Redis keeps its data over a restart; by default it does. */
+  /** Whether Redis keeps its data over a restart; by default it does. One that does not can be rolled back. */
   readonly persistent?: boolean
+  /** Whether the gateways get to Redis through a proxy that hides from them when it is restarted. */
+  readonly hidden?: boolean
+  /** Another Redis than one of its own: a set with sentinels, or a Redis Cluster. */
+  readonly redisUrl?: string
 }
 
 /** Redis, NATS and gateways as processes. Disposing it kills them. */
 export class TestCluster implements AsyncDisposable {
-  readonly redis: RedisServer
   readonly nats: NatsServer
   readonly store: Store
+  /** Where gateways find Redis. */
+  readonly redisUrl: string
+  readonly #redis: RedisServer | undefined
   readonly #env: Readonly<Record<string, string>>
   /** Every gateway ever started. */
   readonly #processes: GatewayProcess[] = []
   readonly #named = new Map<string, GatewayProcess>()
   #disposal: AsyncDisposableStack | undefined
 
-  private constructor(redis: RedisServer, nats: NatsServer, store: Store, env: Readonly<Record<string, string>>) {
-    this.redis = redis
+  private constructor(
+    { nats, store, redisUrl, redis }: Pick<TestCluster, 'nats' | 'store' | 'redisUrl'> & { redis?: RedisServer },
+    env: Readonly<Record<string, string>>,
+  ) {
     this.nats = nats
     this.store = store
+    this.redisUrl = redisUrl
+    this.#redis = redis
     this.#env = env
   }
 
-  static async start({ gateways = [], env = {}, persistent = true }: TestClusterOptions): Promise<TestCluster> {
+  static async start(options: TestClusterOptions): Promise<TestCluster> {
+    const { gateways = [], env = {}, persistent = true, hidden = false } = options
     await using stack = new AsyncDisposableStack()
-    const redis = stack.use(await startRedis({ persistent }))
+    const redis = options.redisUrl === undefined ? stack.use(await startRedis({ persistent })) : undefined
+    const url = options.redisUrl ?? redis?.url ?? ''
+    const redisUrl = hidden ? stack.use(await RedisWay.start(url, { hiding: true })).url : url
     const nats = stack.use(await startNats())
-    const store = stack.use(await Store.open(redis.url))
-    const cluster = new TestCluster(redis, nats, store, env)
+    const store = stack.use(await Store.open(url))
+    const cluster = new TestCluster({ nats, store, redisUrl, ...(redis && { redis }) }, env)
     stack.defer(() => cluster.#killAll())
     await Promise.all(gateways.map((brokerId) => cluster.startGateway(brokerId)))
     cluster.#disposal = stack.move()
     return cluster
+  }
+
+  /** The Redis of its own. */
+  get redis(): RedisServer {
+    if (this.#redis === undefined) throw new Error('the cluster has no Redis of its own')
+    return this.#redis
+  }
+
+  /** Makes Redis, one that is not persistent, write down what `rollBack` goes back to. */
+  async save(): Promise<void> {
+    await this.store.redis.save()
+  }
+
+  /** Kills Redis and starts it with what it saved last; resolves when it answers. */
+  async rollBack(): Promise<void> {
+    await this.redis.stop('SIGKILL')
+    await this.redis.start()
+    await until('the store is back', () => this.store.redis.ping())
   }
 
   /** Starts a gateway, also one of a name that there was before; resolves when it is ready. */
@@ -55,7 +87,7 @@ export class TestCluster implements AsyncDisposable {
     const ports = former?.running === false ? portsOf(former) : undefined
     const gateway = await startGateway({
       brokerId,
-      redisUrl: this.redis.url,
+      redisUrl: this.redisUrl,
       natsUrl: this.nats.url,
       env: { ...this.#env, ...env },
       skipReady,
