@@ -1,9 +1,9 @@
-import { Keys } from '../../session/keys.ts'
+import { deviceField, indexMember, Keys } from '../../session/keys.ts'
 import { readIncarnations } from '../../session/cleanup.ts'
 import { readLeases } from '../../session/lease.ts'
 import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../../session/redis.ts'
-import { parseUserSession, type UserSession } from '../../session/user-session.ts'
-import type { Lease } from '../../session/broker.ts'
+import { formatUserSession, parseUserSession, type UserSession } from '../../session/user-session.ts'
+import { parseIncarnation, type Lease } from '../../session/broker.ts'
 import { PATIENCE_MS } from './wait.ts'
 
 /** What Redis holds of a cluster, as an operator with redis-cli would see it. */
@@ -34,6 +34,13 @@ export class Store implements AsyncDisposable {
   /** The stored sessions of a user of app 1. */
   async sessionsOf(userId: string): Promise<UserSession[]> {
     return (await this.redis.hvals(this.keys.sessions({ appId: 1, userId }))).map(parseUserSession)
+  }
+
+  /** Writes a session as the gateway that it names would: into its index first. */
+  async writeSession(session: UserSession): Promise<void> {
+    const { bootId } = parseIncarnation(session.incarnation)
+    await this.redis.sadd(this.keys.index(session.brokerId, bootId), indexMember(session, session))
+    await this.redis.hset(this.keys.sessions(session), deviceField(session), formatUserSession(session))
   }
 
   async lease(brokerId: string): Promise<Lease | undefined> {
