@@ -19,6 +19,8 @@ export interface GhostContext {
   readonly table: ConnectionTable
   readonly departures: Departures
   readonly owner: Owner
+  /** The index has lost entries: has all written again. */
+  readonly restoreIndex: () => void
   readonly metrics: Metrics
   readonly logger: Logger
 }
@@ -76,8 +78,16 @@ export class GhostSessions implements AsyncDisposable {
       })
     } else if (this.#something) {
       this.#something = false
+      await this.#countIndex()
       await this.#walk(SLOW)
     }
+  }
+
+  async #countIndex(): Promise<void> {
+    let held = 0
+    for (const { stored } of this.#context.table.all()) if (stored !== undefined) held += 1
+    const indexed = await this.#context.directory.countIndexed(this.#context.owner)
+    if (indexed < held) this.#context.restoreIndex()
   }
 
   async #checkSuspects(): Promise<void> {

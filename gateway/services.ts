@@ -77,7 +77,10 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   })
   const routes = new RouteCache(settings.routeCacheMs)
   const owner = { brokerId, incarnation: formatIncarnation(incarnation) }
-  const ghosts = new GhostSessions({ directory, table, departures, owner, metrics, logger }, settings.verifyRoundMs)
+  const ghosts = new GhostSessions(
+    { directory, table, departures, owner, restoreIndex: () => verifier.verifyAll(), metrics, logger },
+    settings.verifyRoundMs,
+  )
   stack.use(ghosts)
   const router = new Router({ brokerId, maxFrameBytes, table, inbox, directory, bus, routes, ghosts, metrics })
   const presence = new Presence(directory, (brokerIds) => readLeases(redis, keys, brokerIds))

@@ -191,6 +191,11 @@ export class Directory {
     return { cursor: next, entries: members.flatMap((member) => parseIndexMember(member) ?? []) }
   }
 
+  /** How many devices the index of an incarnation names. */
+  countIndexed(owner: Owner): Promise<number> {
+    return guard(this.#redis.scard(this.#index(owner)))
+  }
+
   /**
    * What became of a device that the owner's index names and no connection of the owner has: its session when that is the
    * owner's, which then has to be ended; else undefined, and the index names it no more.
