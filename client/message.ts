@@ -8,10 +8,10 @@ export interface Cursor {
   readonly seq: number
 }
 
-/** Messages that are not to be had any more: `fromSeq` to `toSeq` passed the retention, or the stream began anew. */
+/** Messages that are not to be had any more: `fromSeq` to `toSeq` passed the retention, or the stream lost some. */
 export interface Gap {
   readonly stream: string
-  /** The epoch under which delivery goes on, with `toSeq + 1`. */
+  /** The epoch under which delivery goes on, with `toSeq + 1`; after a `reset` that may be less than what there was. */
   readonly epoch: string
   readonly fromSeq: number
   readonly toSeq: number

@@ -11,7 +11,7 @@ const READS = new Set([
   'info',
   'client',
   'select',
-  'script',
+  'function',
   'quit',
 ])
 

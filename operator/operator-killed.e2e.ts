@@ -217,9 +217,9 @@ describe('an operator killed after any of its writes', () => {
   })
 })
 
-/** Without ids: a script is known by its arguments. */
+/** Without ids: a function by its name, and the key. */
 function describeCommand([name = '', ...args]: readonly string[]): string {
-  if (name.toLowerCase() !== 'evalsha' && name.toLowerCase() !== 'eval') return name
-  const [key = ''] = args.slice(2)
-  return key.endsWith(':sessions') ? 'clean-session' : `swap-field ${key}`
+  if (name.toLowerCase() !== 'fcall') return name
+  const [fullName = '', , key = ''] = args
+  return fullName.includes('clean_session') ? 'clean-session' : `swap-field ${key}`
 }

@@ -67,7 +67,7 @@ export const frames = {
       payload: 'bytes',
     },
   },
-  /** Cumulative: everything of the stream up to and including `seq` has been handled. One of a former epoch is ignored. */
+  /** Cumulative: everything of the stream up to and including `seq` has been handled. One of another epoch is ignored. */
   ack: {
     id: 0x05,
     from: 'client',
@@ -123,8 +123,9 @@ export const frames = {
     },
   },
   /**
-   * Messages that the device should have got are not to be had. `trimmed`: fromSeq to toSeq passed the retention.
-   * `reset`: the stream was lost and begins anew under `epoch`. Either way delivery goes on with toSeq + 1.
+   * Messages that the device should have got are not to be had. `trimmed`: fromSeq to toSeq passed the retention; when
+   * fromSeq is toSeq + 1 nothing is missing, and the stream only has a new epoch. `reset`: the stream lost messages, and
+   * agrees with what the device has up to toSeq. Either way delivery goes on with toSeq + 1 in `epoch`.
    */
   gap: {
     id: 0x48,

@@ -162,6 +162,43 @@ test('logins and ends of connections of one device, all at once, leave the last 
   }
 })
 
+test('what an index names and nobody holds is given back to be ended, or is indexed no more', async () => {
+  const { directory, incarnation, stored, indexed } = setUp()
+  const { session: ghost } = await directory.login(createDraft({}, incarnation))
+  const { session: moved } = await directory.login(createDraft({ ...phone }, incarnation))
+  const { session: elsewhere } = await directory.login(createDraft(phone, createIncarnation('im-1')))
+  const page = await directory.readIndex(ghost, '0', 100)
+  assert.equal(page.cursor, '0')
+  assert.equal(await directory.countIndexed(ghost), 2)
+  const found = await Promise.all(page.entries.map((entry) => directory.reclaim(ghost, entry, () => false)))
+  assert.deepEqual(
+    found.filter((session) => session !== undefined),
+    [ghost],
+  )
+  assert.deepEqual(await indexed(moved), [indexMember(user, ghost)])
+  assert.deepEqual(await indexed(elsewhere), [indexMember(user, elsewhere)])
+  assert.equal(Object.keys(await stored()).length, 2, 'no session was touched')
+})
+
+test('a device that logs in while its index entry is looked at stays indexed (I1)', async () => {
+  const { directory, incarnation, indexed, keys } = setUp()
+  const draft = createDraft({}, incarnation)
+  for (let round = 0; round < 20; round++) {
+    // Indexed, with no session: as after a login of which Redis lost the second half.
+    await redis.sadd(keys.index(incarnation.brokerId, incarnation.bootId), indexMember(user, draft))
+    await redis.del(keys.sessions(user))
+    let held = false
+    const entry = { user, device: draft }
+    const reclaimed = directory.reclaim(draft, entry, () => held)
+    // As at a gateway: who logs in counts as held before the directory hears of it.
+    held = true
+    const [, { session }] = await Promise.all([reclaimed, directory.login(draft)])
+    assert.deepEqual(await indexed(session), [indexMember(user, draft)])
+    await Promise.all([directory.login(draft), directory.reclaim(draft, entry, () => held)])
+    assert.deepEqual(await indexed(session), [indexMember(user, draft)])
+  }
+})
+
 test('after Redis was flushed sessions are written again under their own loginAt (I3)', async () => {
   const { keys, directory, stored, indexed } = setUp(devicePolicies.dual)
   const mine = (await directory.login(createDraft(phone))).session

@@ -5,6 +5,7 @@ import { brokerField, type Keys } from './keys.ts'
 import type { FunctionArgument } from './functions.ts'
 import { callFunction, guard, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { defaults } from './settings.ts'
+import { swapField } from './swap-field.ts'
 
 export interface LeaseOptions {
   /** How long the lease lives without renewal. Renew it three times as often. */
@@ -82,7 +83,8 @@ export class BrokerLease {
       await this.register()
       return 'recreated'
     }
-    await guard(this.#redis.hsetnx(this.#keys.brokers(), this.#field, JSON.stringify(this.#incarnation)))
+    // Unless it is there; also when Redis has no memory left.
+    await swapField(this.#redis, this.#keys.brokers(), this.#field, '', JSON.stringify(this.#incarnation))
     return 'renewed'
   }
 

@@ -5,13 +5,16 @@ import { after, afterEach, beforeEach, test } from 'node:test'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { startRedis } from '../dev/redis-server.ts'
+import { cleanIncarnation } from './cleanup.ts'
 import { devicePolicies } from './device-policy.ts'
 import { Directory } from './directory.ts'
 import { Inbox } from './inbox.ts'
+import { Keys } from './keys.ts'
+import { BrokerLease } from './lease.ts'
 import type { SessionError } from './errors.ts'
 import { translateError } from './redis-errors.ts'
-import { awaitReady, closeRedis, connectRedis, isUnavailable, type RedisClient } from './redis.ts'
-import { createDraft, freshKeys } from './test-kit.ts'
+import { awaitReady, closeRedis, connectRedis, isUnavailable, readReplids, type RedisClient } from './redis.ts'
+import { createDraft, createIncarnation, freshKeys } from './test-kit.ts'
 
 const COMMAND_TIMEOUT_MS = 1000
 const server = await startRedis()
@@ -173,6 +176,61 @@ test('a Redis that takes no writes, for want of memory or as a replica, counts a
   await append()
 })
 
+test('a Redis without memory left still lets devices read, leave, and gateways keep their leases', async () => {
+  const { keys, inbox, directory, append } = setUp()
+  const lease = new BrokerLease(redis, keys, createIncarnation())
+  await lease.acquire()
+  const [stays, leaves] = [createDraft(), createDraft({ imei: 'other' })]
+  const session = (await directory.login(stays)).session
+  await directory.login(leaves)
+  await append()
+  await using admin = openAdmin()
+  await admin.redis.config('SET', 'maxmemory', '1')
+  assert.equal(await lease.renew({ state: 'ready', connections: 1 }), 'renewed')
+  assert.equal((await inbox.read(to, 0)).messages.length, 1)
+  assert.equal(await directory.setOffline(session), true)
+  assert.equal(await directory.remove(leaves), true)
+  await assertAway(() => append())
+})
+
+test('the rights that docs/operations.md names are enough', async () => {
+  await using admin = openAdmin()
+  const keys = new Keys('limited:')
+  const rights = ['+@all', '-@admin', '-@dangerous', '+info', '+function|load']
+  await admin.redis.acl('SETUSER', 'im', 'on', '>secret', 'resetkeys', '~limited:*', 'nocommands', ...rights)
+  await admin.redis.function('FLUSH')
+  const limited = open(server.url.replace('://', '://im:secret@'))
+  try {
+    await awaitReady(limited, 10_000)
+    const incarnation = createIncarnation()
+    const directory = new Directory(limited, keys, devicePolicies.unlimited)
+    const inbox = new Inbox(limited, keys)
+    const lease = new BrokerLease(limited, keys, incarnation)
+    await lease.acquire()
+    assert.equal(await lease.renew({ state: 'ready', connections: 1 }), 'renewed')
+    const { session } = await directory.login(createDraft({}, incarnation))
+    const { seq, epoch } = await inbox.append({
+      to,
+      from: 'bob',
+      clientType: 1,
+      messageId: '1',
+      payload: Buffer.from('hi'),
+    })
+    await inbox.saveCursors([{ user: to, device: session, epoch, seq }])
+    assert.equal((await inbox.read(to, 0)).messages.length, 1)
+    assert.equal((await directory.readIndex(session, '0', 10)).entries.length, 1)
+    assert.equal((await readReplids(limited)).length, 1)
+    await directory.setOffline(session)
+    await lease.release()
+    const options = { graceMs: 0 }
+    await cleanIncarnation(limited, keys, incarnation, options)
+    assert.equal((await cleanIncarnation(limited, keys, incarnation, options)).finished, true)
+  } finally {
+    await closeRedis(limited)
+    await admin.redis.acl('DELUSER', 'im')
+  }
+})
+
 test('an answer that no retry cures is not called unavailable, and shows no payload', async () => {
   const { keys, append } = setUp()
   await redis.set(keys.inbox(to), 'not a stream')
@@ -245,4 +303,9 @@ test('Redis’ own "not now" is told from other errors', () => {
     assert.equal(isUnavailable(new Error(message)), false, message)
   }
   assert.equal(isUnavailable('Connection is closed.'), false)
+})
+
+test('a Redis without functions is told what it lacks', () => {
+  const { code, message } = translateError(new Error("ERR unknown command 'FCALL', with args beginning with: "))
+  assert.deepEqual([code, message], ['redis_failed', 'Redis has no functions: use Redis 7.0 or later'])
 })
