@@ -65,7 +65,7 @@ for (const [cut, hidden] of [
       await sendEach(alice, 'bob', fresh)
 
       const login = (imei: string, seq?: number) =>
-        RawClient.login(second, { user: 'bob', imei, ...(seq !== undefined && { cursor: { epoch, seq } }) })
+        RawClient.retryLogin(second, { user: 'bob', imei, ...(seq !== undefined && { cursor: { epoch, seq } }) })
       await using beyond = await login('beyond', 10)
       await using beyondByOne = await login('beyond by one', 6)
       await using atTheCut = await login('at the cut', 5)

@@ -74,7 +74,7 @@ for (const hidden of [false, true]) {
       await sendEach(alice, 'bob', fresh)
 
       const login = (imei: string, epoch: string, seq: number) =>
-        RawClient.login(first, { user: 'bob', imei, cursor: { epoch, seq } })
+        RawClient.retryLogin(first, { user: 'bob', imei, cursor: { epoch, seq } })
       const missed: [RawClient, string[]][] = [
         [await login('first branch', trunk, 10), ['reset 5']],
         [await login('branch between', middle.epoch, 10), ['reset 5']],

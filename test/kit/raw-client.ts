@@ -8,6 +8,7 @@ import {
 } from '../../dev/raw-client.ts'
 import { codeName } from '../../protocol/codes.ts'
 import { subprotocols, type ClientFrame, type Frame, type FrameOf, type FrameType } from '../../protocol/frames.ts'
+import { until } from './wait.ts'
 
 /** The ways to a gateway: raw TCP, and WebSocket with either subprotocol. */
 export const wires = ['tcp', 'binary', 'json'] as const
@@ -50,6 +51,11 @@ export class RawClient implements AsyncDisposable {
     const client = await RawClient.open(address, wire)
     await client.login(login)
     return client
+  }
+
+  /** As `login`, tried again while the gateway is not back at a Redis that was away. */
+  static retryLogin(address: Address, login: RawLogin, wire?: Wire): Promise<RawClient> {
+    return until(`the login of ${login.user}`, () => RawClient.login(address, login, wire))
   }
 
   /** Every frame of the type that came, in order. */
