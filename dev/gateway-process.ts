@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeExit, startChild, type Child, type Exit } from './child.ts'
@@ -32,6 +33,8 @@ export interface GatewayOptions {
   readonly natsUrl: string
   /** More settings, and overrides. */
   readonly env?: Readonly<Record<string, string>>
+  /** Folder of the release that it is of; by default this one. */
+  readonly root?: string | undefined
   /** Fixed ports; by default free ones. */
   readonly ports?: GatewayPorts
   /** Resolve as soon as the process runs, not when it is ready. */
@@ -47,7 +50,7 @@ export interface GatewayPorts {
   readonly admin: number
 }
 
-const main = fileURLToPath(new URL('../gateway/main.ts', import.meta.url))
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const KEPT_LOGS = 10_000
 const PORT_TRIES = 5
 
@@ -74,9 +77,9 @@ async function findPorts(): Promise<GatewayPorts> {
 }
 
 async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promise<GatewayProcess> {
-  const { brokerId, onLine } = options
+  const { brokerId, root = ROOT, onLine } = options
   const log = createLineLog<LogLine>(KEPT_LOGS)
-  const child = await startChild(process.execPath, [main], {
+  const child = await startChild(process.execPath, [join(root, 'gateway/main.ts')], {
     name: `gateway ${brokerId}`,
     env: buildEnv(options, ports),
     onLine(line) {

@@ -1,5 +1,5 @@
 import type { Exit } from '../../dev/child.ts'
-import { startGateway, type GatewayProcess } from '../../dev/gateway-process.ts'
+import { startGateway, type GatewayOptions, type GatewayProcess } from '../../dev/gateway-process.ts'
 import { startNats, type NatsServer } from '../../dev/nats-server.ts'
 import { startRedis, type RedisServer } from '../../dev/redis-server.ts'
 import { RedisWay } from './redis-way.ts'
@@ -80,7 +80,7 @@ export class TestCluster implements AsyncDisposable {
   async startGateway(
     brokerId: string,
     env: Readonly<Record<string, string>> = {},
-    { skipReady = false } = {},
+    { skipReady = false, root }: Pick<GatewayOptions, 'skipReady' | 'root'> = {},
   ): Promise<GatewayProcess> {
     const former = this.#named.get(brokerId)
     // A process takes over the ports of a dead one, as a pod takes over a name, so that clients find it.
@@ -91,6 +91,7 @@ export class TestCluster implements AsyncDisposable {
       natsUrl: this.nats.url,
       env: { ...this.#env, ...env },
       skipReady,
+      root,
       readyTimeoutMs: PATIENCE_MS,
       ...(ports && { ports }),
     })
