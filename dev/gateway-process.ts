@@ -54,7 +54,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const KEPT_LOGS = 10_000
 const PORT_TRIES = 5
 
-/** Starts `gateway/main.ts` with auth mode `none` unless `env` says otherwise. Rejects when it ends before it is ready. */
+/** Starts a gateway with auth mode `none` unless `env` says otherwise. Rejects when it ends before it is ready. */
 export async function startGateway(options: GatewayOptions): Promise<GatewayProcess> {
   for (let tries = 1; ; tries++) {
     const gateway = await spawnGateway(options, options.ports ?? (await findPorts()))

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { startChild, type Child } from '../dev/child.ts'
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url))
+const here = fileURLToPath(new URL('..', import.meta.url))
+const DEADLINE_MS = 90_000
+
+describe('npm run bench', { skip: process.platform !== 'linux' && 'CPU time is read from /proc' }, () => {
+  let directory: string
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'im-bench-test-'))
+  })
+  after(() => rm(directory, { recursive: true, force: true }))
+
+  const start = (args: string): Promise<Child> =>
+    startChild(process.execPath, [main, ...args.split(' ')], { env: { ...process.env, TMPDIR: directory } })
+
+  async function run(args: string): Promise<{ code: number | null; lines: readonly string[] }> {
+    await using child = await start(args)
+    await child.waitForLine(() => false, DEADLINE_MS).catch(() => undefined)
+    assert.ok(!child.running, `it ended; ${child.lines.join('\n')}`)
+    return { code: (await child.exited).code, lines: child.lines }
+  }
+
+  /** The figures in the line that begins with `label`. */
+  function parseRow(lines: readonly string[], label: string): number[] {
+    const line = lines.find((text) => text.startsWith(label)) ?? assert.fail(`no ${label} in\n${lines.join('\n')}`)
+    return line.slice(label.length).trim().split(/\s+/).map(Number)
+  }
+
+  it('prints what a message costs in two checkouts, and that none was lost', async () => {
+    const { code, lines } = await run(`message --pairs 3 --seconds 1 --warm-up 0 --rounds 1 --vs ${here}`)
+    assert.equal(code, 0, lines.join('\n'))
+    for (const label of ['round 1, A', 'median of B', 'ratio A / B']) {
+      const [gateways = 0, redis = 0, , , perSecond = 0, p50 = 0, p99 = 0] = parseRow(lines, label)
+      for (const figure of [gateways, redis, perSecond, p50, p99]) assert.ok(figure > 0, `${label}: ${figure}`)
+    }
+    assert.equal(lines.at(-1), 'lost, doubled, out of order: none')
+  })
+
+  it('keeps to a rate, over TCP at one gateway, also for messages that are not stored', async () => {
+    const options = '--pairs 3 --seconds 2 --warm-up 1 --rounds 1 --rate 50 --tcp --transient --same-gateway'
+    const { code, lines } = await run(`message ${options}`)
+    assert.equal(code, 0, lines.join('\n'))
+    const perSecond = parseRow(lines, 'median of A')[4] ?? 0
+    assert.ok(perSecond > 10 && perSecond < 200, `${perSecond} messages/s`)
+  })
+
+  it('prints what an append costs Redis', async () => {
+    const { code, lines } = await run('append --appends 3000 --users 7 --rounds 2')
+    assert.equal(code, 0, lines.join('\n'))
+    for (const figure of parseRow(lines, 'median of A')) assert.ok(figure > 0, lines.join('\n'))
+  })
+
+  it('says what is wrong with a folder that is no checkout', async () => {
+    const { code, lines } = await run(`message --gateway ${directory}`)
+    assert.equal(code, 1)
+    assert.match(lines.join('\n'), /is no checkout of im-cluster/)
+  })
+
+  it('leaves nothing behind when it is interrupted', async () => {
+    await using child = await start('message --pairs 3 --seconds 100 --rounds 1')
+    // Redis, NATS and two gateways.
+    let pids: number[] = []
+    while (pids.length < 5 && child.running) {
+      pids = await readChildren(child.pid)
+      await delay(50)
+    }
+    child.kill('SIGINT')
+    assert.deepEqual(await child.exited, { code: 130, signal: null })
+    const deadline = performance.now() + DEADLINE_MS
+    let left: unknown[] = ['?']
+    while (left.length > 0 && performance.now() < deadline) {
+      left = [...pids.filter(isRunning), ...(await readdir(directory))]
+      await delay(50)
+    }
+    assert.deepEqual(left, [])
+  })
+})
+
+/** Those that it has started and that run, with the janitor. */
+async function readChildren(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+  return text.trim().split(/\s+/).filter(Boolean).map(Number)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
