@@ -1,41 +1,19 @@
-import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { startChild } from '../dev/child.ts'
 import { startRedis } from '../dev/redis-server.ts'
+import { openAppender, type AppenderOptions } from './appender.ts'
 import { addVersionOptions, buildIntegerOption, type VersionOptions } from './command-options.ts'
-import { findVersions, runRounds, type Columns, type Version } from './rounds.ts'
+import { findVersions, runRounds, type Subject, type Version } from './rounds.ts'
+import { readRedisCosts } from './redis-costs.ts'
 
-interface AppendOptions extends VersionOptions {
+interface AppendOptions extends VersionOptions, AppenderOptions {
   readonly appends: number
-  readonly users: number
-  readonly pipeline: number
-  readonly payload: number
 }
 
-/** What bench/append-load.ts is told, as JSON. */
-export interface AppendLoad extends Pick<AppendOptions, 'appends' | 'users' | 'pipeline' | 'payload'> {
-  readonly redisUrl: string
-  /** The checkout whose session/ appends. */
-  readonly folder: string
-}
+/** All in µs per append: the CPU time of Redis, what it counts (by the clock) as running scripts, and the caller's CPU time. */
+const columns = { redis: ['Redis µs', 2], scripts: ['scripts µs', 2], caller: ['caller µs', 2] } as const
+type Figures = keyof typeof columns
 
-/** What it prints, as JSON: all in µs per append, exact to what Redis counts: CPU time by the tick of its system. */
-export interface AppendFigures {
-  /** Of all that Redis did, by its own count of CPU time: reading, running, answering. */
-  readonly redis: number
-  /** What Redis counts as the running of scripts and functions, whatever their names: by the clock, not CPU time. */
-  readonly script: number
-  /** CPU time of the process that appends. */
-  readonly caller: number
-}
-
-const columns: Columns<AppendFigures> = {
-  redis: ['Redis µs', 2],
-  script: ['scripts µs', 2],
-  caller: ['caller µs', 2],
-}
-const program = fileURLToPath(new URL('append-load.ts', import.meta.url))
-const DEADLINE_MS = 5 * 60_000
+const SLICES = 10
 
 /** `npm run bench -- append`: what an append costs Redis. */
 export function buildAppendCommand(print: (line: string) => void): Command {
@@ -43,10 +21,12 @@ export function buildAppendCommand(print: (line: string) => void): Command {
     .summary('CPU time of Redis per append to an inbox, without any gateway')
     .description(
       'Appends messages to the inboxes of users with one session each, by the session/ of the checkout, in a Redis of its own ' +
-        'without persistence, and prints what Redis says it spent (INFO cpu, and commandstats of scripts), per append. A tenth ' +
-        'as many appends come before that, to warm up.',
+        'without persistence, and prints what Redis says it spent per append: CPU time in all, and time in scripts (INFO cpu, ' +
+        'commandstats).',
     )
-    .addOption(buildIntegerOption('--appends <n>', 'appends that are measured', 100_000, [100, 5_000_000]))
+    .addOption(
+      buildIntegerOption('--appends <n>', 'appends of a round, after a fifth as many', 100_000, [1000, 5_000_000]),
+    )
     .addOption(buildIntegerOption('--users <n>', 'recipients, in turn', 200, [1, 100_000]))
     .addOption(buildIntegerOption('--pipeline <n>', 'appends sent at once', 100, [1, 1000]))
     .addOption(buildIntegerOption('--payload <bytes>', 'size of a message', 128, [0, 32_768]))
@@ -55,21 +35,36 @@ export function buildAppendCommand(print: (line: string) => void): Command {
 
 async function runAppend(options: AppendOptions, print: (line: string) => void): Promise<void> {
   const { appends, users, pipeline, payload, rounds } = options
-  print(`${appends} appends to ${users} users, ${pipeline} at once, payload ${payload} bytes`)
+  print(`${appends} appends to ${users} users, ${pipeline} at once, payload ${payload} bytes, ${rounds} times`)
   await runRounds({
     versions: findVersions(options.gateway, options.vs),
     rounds,
+    slices: SLICES,
     columns,
-    measure: (version) => measureAppend(version, options),
+    open: (version) => openSubject(version, options),
     print,
   })
 }
 
-async function measureAppend({ folder }: Version, options: AppendOptions): Promise<AppendFigures> {
-  const { appends, users, pipeline, payload } = options
-  await using redis = await startRedis({ persistent: false })
-  const load: AppendLoad = { redisUrl: redis.url, folder, appends, users, pipeline, payload }
-  await using child = await startChild(process.execPath, [program, JSON.stringify(load)], { name: 'append-load' })
-  const line = await child.waitForLine((text) => text.startsWith('{'), DEADLINE_MS)
-  return JSON.parse(line) as AppendFigures
+async function openSubject({ folder }: Version, options: AppendOptions): Promise<Subject<Figures>> {
+  await using stack = new AsyncDisposableStack()
+  const server = stack.use(await startRedis({ persistent: false }))
+  const appender = stack.use(await openAppender(folder, server.url, options))
+  await appender.append(Math.ceil(options.appends / 5))
+  const running = stack.move()
+  const count = Math.ceil(options.appends / SLICES)
+  return {
+    async measure() {
+      const before = { ...(await readRedisCosts(server.url)), caller: process.cpuUsage() }
+      await appender.append(count)
+      const { user, system } = process.cpuUsage(before.caller)
+      const { redis, scripts } = await readRedisCosts(server.url)
+      return {
+        redis: (redis - before.redis) / count,
+        scripts: (scripts - before.scripts) / count,
+        caller: (user + system) / count,
+      }
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  }
 }

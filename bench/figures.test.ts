@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkPlatform, parseStat, readCpu } from './cpu.ts'
 import { Ledger } from './ledger.ts'
-import { findMedian } from './rounds.ts'
+import { findQuantile } from './rounds.ts'
 
 function receive(...numbers: number[]): Ledger {
   const ledger = new Ledger()
@@ -36,8 +36,10 @@ test('CPU time of this process rises while it works', { skip: process.platform !
   while (readCpu(process.pid) === before);
 })
 
-test('the median is the middle value, or the mean of the two in the middle', () => {
-  assert.equal(findMedian([3, 1, 2]), 2)
-  assert.equal(findMedian([4, 1, 2, 3]), 2.5)
-  assert.equal(findMedian([]), Number.NaN)
+test('a quantile lies between the values beside it', () => {
+  assert.equal(findQuantile([3, 1, 2], 1 / 2), 2)
+  assert.equal(findQuantile([4, 1, 2, 3], 1 / 2), 2.5)
+  assert.equal(findQuantile([5, 4, 1, 2, 3], 3 / 4), 4)
+  assert.equal(findQuantile([7], 1 / 4), 7)
+  assert.equal(findQuantile([], 1 / 2), Number.NaN)
 })

@@ -9,41 +9,39 @@ export interface LoadOptions extends MessageKind {
   readonly rate: number
 }
 
-/** What came in a time. Latency is from when a message was due to be sent until its recipient had it. */
+/** What came in a run. Latency is from when a message was due to be sent until its recipient had it. */
 export interface Deliveries {
   readonly count: number
+  /** Until the last of them had come. */
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
 }
 
-/** Messages that did not come once each and in order. */
-export interface Faults {
-  readonly lost: number
-  readonly doubled: number
-  readonly disordered: number
-}
-
-/** Users who are logged in and send, until `finish`. Disposing it closes the connections. */
+/** Users who are logged in, each with a partner. Disposing it closes the connections. */
 export interface Load extends Disposable {
-  /** Lets the load run for a time, and says what came in it. Rejects as soon as a user is refused something. */
+  /**
+   * Lets the users send for a time, and waits until all has come.
+   *
+   * @throws Error when a message is lost (did not come within 30 s), doubled or out of order, or a user is refused something
+   */
   run(ms: number): Promise<Deliveries>
-  /** Sends no more, waits at most 30 s for what is under way, and says what went wrong. */
-  finish(): Promise<Faults>
 }
 
 const LOGINS_AT_ONCE = 50
 const PING_EVERY_MS = 20_000
-const FINISH_DEADLINE_MS = 30_000
+const ARRIVAL_DEADLINE_MS = 30_000
+/** After the last message: time for its acknowledgement, and for one more that should not come. */
+const SETTLE_MS = 100
 /** Messages waiting for room at a given rate, past which it is plain that the rate is too high. */
 const MAX_WAITING = 100_000
 
-/** Logs in the users of each pair at one URL each, and begins to send. */
+/** Logs in the users of each pair, at one URL each. */
 export async function startLoad(urls: readonly [string, string], options: LoadOptions): Promise<Load> {
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => undefined)
   let latencies = createHistogram()
-  let sending = true
+  let sending = false
   const events = {
     onDelivered: (dueAt: number) => latencies.record(Math.max(1, Math.round((performance.now() - dueAt) * 1000))),
     onAccepted(user: LoadUser) {
@@ -70,32 +68,37 @@ export async function startLoad(urls: readonly [string, string], options: LoadOp
     close()
     throw error
   }
-  if (options.rate > 0) pace(users, options.rate, () => sending, events.onFailed)
-  else for (const user of users) for (let n = 0; n < options.inFlight; n++) user.send(performance.now())
-
+  const isBusy = () =>
+    users.some(({ sent, accepted, waiting }) => waiting > 0 || accepted < sent) || countFaults(users).lost > 0
   return {
     async run(ms) {
       latencies = createHistogram()
       const start = performance.now()
+      sending = true
+      if (options.rate > 0) pace(users, options.rate, () => sending, events.onFailed)
+      else for (const user of users) for (let n = 0; n < options.inFlight; n++) user.send(performance.now())
       await Promise.race([failed.promise, delay(ms)])
-      const { count } = latencies
-      const [p50Ms = 0, p99Ms = 0] = [50, 99].map((percent) => latencies.percentile(percent) / 1000)
-      return { count, perSecond: (count * 1000) / (performance.now() - start), p50Ms, p99Ms }
-    },
-    async finish() {
       sending = false
-      const deadline = performance.now() + FINISH_DEADLINE_MS
-      const isBusy = () => users.some(({ sent, accepted, waiting }) => waiting > 0 || accepted < sent)
-      while ((isBusy() || countFaults(users).lost > 0) && performance.now() < deadline) {
-        await Promise.race([failed.promise, delay(20)])
-      }
-      return countFaults(users)
+      const deadline = performance.now() + ARRIVAL_DEADLINE_MS
+      while (isBusy() && performance.now() < deadline) await Promise.race([failed.promise, delay(10)])
+      const { count } = latencies
+      const perSecond = (count * 1000) / (performance.now() - start)
+      await Promise.race([failed.promise, delay(SETTLE_MS)])
+      checkFaults(users)
+      const [p50Ms = 0, p99Ms = 0] = [50, 99].map((percent) => latencies.percentile(percent) / 1000)
+      return { count, perSecond, p50Ms, p99Ms }
     },
     [Symbol.dispose]: close,
   }
 }
 
-function countFaults(users: readonly LoadUser[]): Faults {
+function checkFaults(users: readonly LoadUser[]): void {
+  const { lost, doubled, disordered } = countFaults(users)
+  if (lost + doubled + disordered === 0) return
+  throw new Error(`messages lost: ${lost}, doubled: ${doubled}, out of order: ${disordered}`)
+}
+
+function countFaults(users: readonly LoadUser[]) {
   const faults = { lost: 0, doubled: 0, disordered: 0 }
   users.forEach(({ ledger }, index) => {
     // Partners stand side by side.

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { startGateway } from '../dev/gateway-process.ts'
+import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
 import { startNats } from '../dev/nats-server.ts'
 import { startRedis } from '../dev/redis-server.ts'
 import { addVersionOptions, buildIntegerOption, type VersionOptions } from './command-options.ts'
 import { startCpuMeter } from './cpu.ts'
 import { startLoad, type LoadOptions } from './load.ts'
-import { findVersions, runRounds, type Columns, type Version } from './rounds.ts'
+import { findVersions, runRounds, type Subject, type Version } from './rounds.ts'
 import { MIN_PAYLOAD_BYTES } from './user.ts'
 
 interface MessageOptions extends VersionOptions {
@@ -22,17 +22,7 @@ interface MessageOptions extends VersionOptions {
 }
 
 /** CPU time is in µs per delivered message. */
-interface MessageFigures {
-  readonly gateways: number
-  readonly redis: number
-  readonly nats: number
-  readonly load: number
-  readonly perSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-}
-
-const columns: Columns<MessageFigures> = {
+const columns = {
   gateways: ['gateways µs', 1],
   redis: ['Redis µs', 1],
   nats: ['NATS µs', 1],
@@ -40,8 +30,12 @@ const columns: Columns<MessageFigures> = {
   perSecond: ['messages/s', 0],
   p50Ms: ['p50 ms', 2],
   p99Ms: ['p99 ms', 2],
-}
-/** Starting and stopping the servers, about. */
+} as const
+type Figures = keyof typeof columns
+
+/** Short, so that two versions are measured side by side; long enough for 10 ms, to which CPU time is known, to be little. */
+const SLICE_SECONDS = 2
+/** Starting and stopping the servers of a version, about. */
 const AROUND_SECONDS = 8
 
 /** `npm run bench -- message`: what a message costs, measured from outside. */
@@ -55,8 +49,8 @@ export function buildMessageCommand(print: (line: string) => void): Command {
         'due time to its arrival. Ends with code 1 when a message is lost, doubled or out of order.',
     )
     .addOption(buildIntegerOption('--pairs <n>', 'pairs of users, one user of each at each gateway', 100, [1, 5000]))
-    .addOption(buildIntegerOption('--seconds <n>', 'how long to measure', 10, [1, 120]))
-    .addOption(buildIntegerOption('--warm-up <n>', 'seconds of load before that', 7, [0, 120]))
+    .addOption(buildIntegerOption('--seconds <n>', 'how long to measure in a round, in slices of 2 s', 10, [1, 120]))
+    .addOption(buildIntegerOption('--warm-up <n>', 'seconds of load before that, in each round', 7, [0, 120]))
     .addOption(buildIntegerOption('--in-flight <n>', 'unanswered sends of a user', 32, [1, 64]))
     .addOption(buildIntegerOption('--rate <n>', 'messages/s in all; 0 for as fast as it goes', 0, [0, 100_000]))
     .addOption(buildIntegerOption('--payload <bytes>', 'size of a message', 128, [MIN_PAYLOAD_BYTES, 32_768]))
@@ -73,23 +67,28 @@ async function runMessage(options: MessageOptions, print: (line: string) => void
   const rate = options.rate === 0 ? 'as fast as it goes' : `${options.rate} messages/s`
   const seconds = versions.length * options.rounds * (options.warmUp + options.seconds + AROUND_SECONDS)
   print(`${load}, ${kind}, ${options.inFlight} unanswered sends a user, payload ${options.payload} bytes, ${rate}`)
-  print(`${options.seconds} s measured after ${options.warmUp} s; about ${Math.ceil(seconds / 60)} min in all`)
+  print(
+    `${options.seconds} s measured after ${options.warmUp} s, ${options.rounds} times; about ${Math.ceil(seconds / 60)} min`,
+  )
   await runRounds({
     versions,
     rounds: options.rounds,
+    slices: Math.ceil(options.seconds / SLICE_SECONDS),
     columns,
-    measure: (version) => measureMessage(version, options),
+    open: (version) => openSubject(version, options),
     print,
   })
   print('lost, doubled, out of order: none')
 }
 
-/** One measurement, with servers of its own. @throws Error when a message is lost, doubled or out of order */
-async function measureMessage({ folder }: Version, options: MessageOptions): Promise<MessageFigures> {
-  await using redis = await startRedis({ persistent: false })
-  await using nats = await startNats()
-  const start = (brokerId: string) =>
-    startGateway({
+/** Starts servers of its own, logs in the users, and warms up. */
+async function openSubject({ folder }: Version, options: MessageOptions): Promise<Subject<Figures>> {
+  await using stack = new AsyncDisposableStack()
+  const redis = stack.use(await startRedis({ persistent: false }))
+  const nats = stack.use(await startNats())
+  const gateways: GatewayProcess[] = []
+  for (const brokerId of options.sameGateway ? ['bench-0'] : ['bench-0', 'bench-1']) {
+    const gateway = await startGateway({
       brokerId,
       redisUrl: redis.url,
       natsUrl: nats.url,
@@ -97,9 +96,10 @@ async function measureMessage({ folder }: Version, options: MessageOptions): Pro
       // The limit is there for clients that misbehave; few users at full speed would measure nothing else.
       env: { IM_MAX_FRAMES_PER_SECOND: '1000000' },
     })
-  await using first = await start('bench-0')
-  await using second = options.sameGateway ? undefined : await start('bench-1')
-  const gateways = second ? [first, second] : [first]
+    gateways.push(stack.use(gateway))
+    // Nothing of its is needed at the end, and a drain would take its time.
+    stack.defer(() => gateway.kill('SIGKILL'))
+  }
   const urls = gateways.map(({ tcpUrl, wsUrl }) => (options.tcp ? tcpUrl : wsUrl))
   const kind: LoadOptions = {
     pairs: options.pairs,
@@ -108,19 +108,19 @@ async function measureMessage({ folder }: Version, options: MessageOptions): Pro
     payloadBytes: options.payload,
     durable: !options.transient,
   }
-  using load = await startLoad([urls[0] ?? '', urls.at(-1) ?? ''], kind)
-  await load.run(options.warmUp * 1000)
-  const pids = gateways.map(({ pid }) => pid)
-  const readCpu = startCpuMeter({ gateways: pids, redis: [redis.pid], nats: [nats.pid], load: [process.pid] })
-  const { count, ...deliveries } = await load.run(options.seconds * 1000)
-  const cpu = readCpu()
-  const { lost, doubled, disordered } = await load.finish()
-  if (lost + doubled + disordered > 0) {
-    throw new Error(`messages lost: ${lost}, doubled: ${doubled}, out of order: ${disordered}`)
+  const load = stack.use(await startLoad([urls[0] ?? '', urls.at(-1) ?? ''], kind))
+  if (options.warmUp > 0) await load.run(options.warmUp * 1000)
+  const pids = { gateways: gateways.map(({ pid }) => pid), redis: [redis.pid], nats: [nats.pid], load: [process.pid] }
+  const running = stack.move()
+  return {
+    async measure() {
+      const readCpu = startCpuMeter(pids)
+      const { count, ...deliveries } = await load.run(Math.min(SLICE_SECONDS, options.seconds) * 1000)
+      if (count === 0) throw new Error('no message came while it was measured; give a higher --rate')
+      const cpu = readCpu()
+      for (const name of Object.keys(cpu) as (keyof typeof cpu)[]) cpu[name] /= count
+      return { ...cpu, ...deliveries }
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
-  if (count === 0) throw new Error('no message came while it was measured; give more --seconds, or a higher --rate')
-  // Nothing of theirs is needed any more, and a drain would take its time.
-  for (const gateway of gateways) gateway.kill('SIGKILL')
-  const [gatewaysUs, redisUs, natsUs, loadUs] = [cpu.gateways, cpu.redis, cpu.nats, cpu.load].map((us) => us / count)
-  return { gateways: gatewaysUs ?? 0, redis: redisUs ?? 0, nats: natsUs ?? 0, load: loadUs ?? 0, ...deliveries }
 }

@@ -9,13 +9,22 @@ export interface Version {
 }
 
 /** One column of the table: the figure's key, its title with the unit, and decimals. */
-export type Columns<Figures> = Readonly<Record<keyof Figures & string, readonly [title: string, decimals: number]>>
+export type Columns<Key extends string> = Readonly<Record<Key, readonly [title: string, decimals: number]>>
 
-export interface Rounds<Figures> {
+/** A version that runs, warmed up and at rest. */
+export interface Subject<Key extends string> extends AsyncDisposable {
+  /** Loads it for a short time, a slice, measures, and leaves it at rest. */
+  measure(): Promise<Record<Key, number>>
+}
+
+export interface Rounds<Key extends string> {
   readonly versions: readonly Version[]
+  /** How often the versions are started anew. */
   readonly rounds: number
-  readonly columns: Columns<Figures>
-  readonly measure: (version: Version) => Promise<Figures>
+  /** How often each is measured in a round. */
+  readonly slices: number
+  readonly columns: Columns<Key>
+  readonly open: (version: Version) => Promise<Subject<Key>>
   readonly print: (line: string) => void
 }
 
@@ -32,44 +41,62 @@ export function findVersions(folder: string, comparedWith: string | undefined): 
 }
 
 /**
- * Measures the versions in turn, A B A B …, and prints each result, the median of each version, and the ratio of the
- * medians: the machine's speed drifts, so only what was measured side by side can be compared.
+ * Measures the versions in turn and prints their medians. Of two it prints how A compares with B: the median, and the
+ * quartiles, of the ratios of slices that were measured one right after the other. The speed of a machine that does other
+ * things changes from second to second, by more than most changes of the code do; it hardly does between neighbours.
  */
-export async function runRounds<Figures extends Record<keyof Figures, number>>(
-  options: Rounds<Figures>,
-): Promise<void> {
-  const { versions, rounds, columns, measure, print } = options
-  const keys = Object.keys(columns) as (keyof Figures & string)[]
-  const row = (label: string, cell: (key: keyof Figures & string) => string) =>
+export async function runRounds<Key extends string>(options: Rounds<Key>): Promise<void> {
+  const { versions, columns, print } = options
+  const keys = Object.keys(columns) as Key[]
+  const printRow = (label: string, cell: (key: Key) => string) =>
     print(label.padEnd(18) + keys.map((key) => cell(key).padStart(columns[key][0].length + 3)).join(''))
-  const show = (label: string, figures: Figures) => row(label, (key) => figures[key].toFixed(columns[key][1]))
-
-  for (const { name, folder } of versions) print(`${name}: ${folder}`)
-  row('', (key) => columns[key][0])
-  const results = new Map<Version, Figures[]>(versions.map((version) => [version, []]))
-  for (let round = 1; round <= rounds; round++) {
-    for (const [version, found] of results) {
-      const figures = await measure(version)
-      found.push(figures)
-      show(`round ${round}, ${version.name}`, figures)
+  const printMedians = (when: string, slices: readonly Record<Key, number>[][]) => {
+    for (const [index, { name }] of versions.entries()) {
+      const median = (key: Key) =>
+        findQuantile(
+          slices.map((slice) => slice[index]?.[key] ?? Number.NaN),
+          1 / 2,
+        )
+      printRow(`${when} ${name}`, (key) => median(key).toFixed(columns[key][1]))
     }
   }
-  const medians = [...results.values()].map((found) => buildMedians(keys, found))
-  medians.forEach((figures, index) => show(`median of ${versions[index]?.name}`, figures))
-  const [a, b] = medians
-  if (a && b) row('ratio A / B', (key) => (a[key] / b[key]).toFixed(2))
+
+  for (const { name, folder } of versions) print(`${name}: ${folder}`)
+  printRow('', (key) => columns[key][0])
+  const all: Record<Key, number>[][] = []
+  for (let round = 1; round <= options.rounds; round++) {
+    const slices = await runRound(options)
+    printMedians(`round ${round},`, slices)
+    all.push(...slices)
+  }
+  printMedians('median of', all)
+  if (versions.length < 2) return
+  const ratios = (key: Key) => all.map(([a, b]) => (a && b ? a[key] / b[key] : Number.NaN))
+  printRow('ratio A / B', (key) => findQuantile(ratios(key), 1 / 2).toFixed(2))
+  printRow('  lower quartile', (key) => findQuantile(ratios(key), 1 / 4).toFixed(2))
+  printRow('  upper quartile', (key) => findQuantile(ratios(key), 3 / 4).toFixed(2))
 }
 
-function buildMedians<Figures extends Record<keyof Figures, number>>(
-  keys: readonly (keyof Figures & string)[],
-  results: readonly Figures[],
-): Figures {
-  return Object.fromEntries(keys.map((key) => [key, findMedian(results.map((figures) => figures[key]))])) as Figures
+/** The figures of each slice, in the order of the versions. */
+async function runRound<Key extends string>(options: Rounds<Key>): Promise<Record<Key, number>[][]> {
+  await using stack = new AsyncDisposableStack()
+  const subjects: Subject<Key>[] = []
+  for (const version of options.versions) subjects.push(stack.use(await options.open(version)))
+  const slices: Record<Key, number>[][] = []
+  for (let slice = 0; slice < options.slices; slice++) {
+    // A B, B A, and so on: what only rises or falls meanwhile favours neither.
+    const order = slice % 2 === 0 ? subjects : subjects.toReversed()
+    const figures = []
+    for (const subject of order) figures.push(await subject.measure())
+    slices.push(slice % 2 === 0 ? figures : figures.toReversed())
+  }
+  return slices
 }
 
-/** The middle value, or the mean of the two in the middle; NaN of none. */
-export function findMedian(values: readonly number[]): number {
+/** The value below which that part of the values lies, between two of them in proportion; NaN of none. */
+export function findQuantile(values: readonly number[], part: number): number {
   const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1)
-  return middle.reduce((sum, value) => sum + value, 0) / middle.length
+  const at = (sorted.length - 1) * part
+  const [below = Number.NaN, above = below] = sorted.slice(Math.max(0, Math.floor(at)), Math.floor(at) + 2)
+  return below + (above - below) * (at - Math.floor(at))
 }

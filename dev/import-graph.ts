@@ -24,8 +24,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // From outside: what the product does is observed through clients, processes and stores.
   test: ['protocol', 'session', 'client', 'dev'],
   e2e: ['client', 'dev'],
-  // From outside, too. Of session/ only types: what an append costs Redis is measured with the session/ of the checkout that
-  // is asked for, loaded by a process of its own (bench/append-load.ts), since scripts cannot be run without their callers.
+  // From outside, too. Of session/ the types only: what an append costs Redis is measured through the session/ of whichever
+  // checkout is asked for, loaded by path, since a script cannot be measured without what calls it.
   bench: ['protocol', 'session', 'client', 'dev'],
 }
 /** Those that speak of Kubernetes' own objects. */
