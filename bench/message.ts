@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { Command } from 'commander'
 import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
 import { startNats } from '../dev/nats-server.ts'
