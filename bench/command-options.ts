@@ -28,7 +28,7 @@ export function buildIntegerOption(
 export function addVersionOptions(command: Command): Command {
   const here = fileURLToPath(new URL('..', import.meta.url))
   return command
-    .addOption(new Option('--gateway <folder>', 'the checkout that is measured').default(here, 'this one'))
-    .option('--vs <folder>', 'another checkout, such as the former release: measured in turn, and compared')
+    .addOption(new Option('--gateway <folder>', 'the checkout that is measured: A').default(here, 'this one'))
+    .option('--vs <folder>', 'another checkout, such as the former release: B, measured in turn with A')
     .addOption(buildIntegerOption('--rounds <n>', 'how often to measure each', 3, [1, 100]))
 }

@@ -21,6 +21,8 @@ const program = new Command('npm run bench --')
 Before and after, with the former release beside this checkout:
   $ git worktree add ../former <commit> && (cd ../former && npm ci)
   $ npm run bench -- message --vs ../former
+The line to read is "ratio A / B", the median of what neighbours in time gave, with its quartiles below: where 1 lies between
+them, no difference was found.
 Everything listens on 127.0.0.1 only, and nothing is kept when it ends.`,
   )
   .addCommand(buildMessageCommand(print))
