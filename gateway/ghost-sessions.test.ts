@@ -38,8 +38,7 @@ describe('in its slow round a gateway', () => {
       (session) => session?.connectState === 2,
       'the ghost is offline',
     )
-    const names = () =>
-      redis.smembers(index).then((members) => members.map((member) => member.split(':')[1]).toSorted())
+    const names = async () => (await redis.smembers(index)).map((member) => member.split(':')[1] ?? '').toSorted()
     await eventually(names, (users) => users.join() === 'ghost,living', 'the index names what is there')
     assert.deepEqual((await storedOf('elsewhere'))?.connectState, 1, 'a session of another gateway is its own affair')
     assert.deepEqual(await storedOf('living'), living)
