@@ -46,7 +46,7 @@ for (const hidden of [false, true]) {
       ['a former boot of the same pod', ['pod-a', 'pod-a']],
       ['a former pod of its name', ['pod-a', 'pod-b']],
     ] as const) {
-      it(`leases: ${what} holds the lease in it, and the gateway that lives stays`, async () => {
+      it(`leases, register: ${what} is in both, with a session; the gateway that lives stays and cleans it`, async () => {
         // Longer than the test takes until Redis goes back, or there would be no lease in what it saved.
         const env = { IM_LEASE_MS: '15000', IM_DRAIN_DEADLINE_MS: '500' }
         await using cluster = await TestCluster.start({ persistent: false, hidden, env })
@@ -54,6 +54,7 @@ for (const hidden of [false, true]) {
         const [former, next] = podUids
         const before = await cluster.startGateway('gw-0', { IM_POD_UID: former })
         const formerBoot = await bootIdOf(before)
+        await using _carol = await RawClient.login(before, { user: 'carol' })
         await cluster.save()
         before.kill('SIGTERM')
         await exitOf(before)

@@ -5,7 +5,7 @@ import type { Sent } from '../../client/index.ts'
 import { assertDelivered, assertSenderOrder, Device, sendEach, startTraffic } from '../kit/device.ts'
 import { extractFormerRelease, lacksFormerRelease } from '../kit/former-release.ts'
 import { RawClient } from '../kit/raw-client.ts'
-import { isEmpty, storyOf } from '../kit/story.ts'
+import { assertHeard, five, isEmpty, storyOf } from '../kit/story.ts'
 import { exitOf, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 
@@ -133,5 +133,28 @@ describe('gateways of the former release beside those of this one', { skip }, ()
     // What the former release repeats when the name of an epoch changes, this one does not.
     assertDelivered(young, accepted)
     assert.deepEqual(young.gaps, [])
+  })
+
+  it('and Redis lost its newest messages: a device of this one is told, one of either gets all that is new', async () => {
+    await using release = await extractFormerRelease()
+    await using cluster = await TestCluster.start({ env, persistent: false })
+    const former = await cluster.startGateway('gw-0', {}, { root: release.root })
+    const current = await cluster.startGateway('gw-1')
+    await using old = await Device.open([former], { user: 'bob', imei: 'old' })
+    await using young = await Device.open([current], { user: 'bob', imei: 'young' })
+    await using alice = await Device.open([current], { user: 'alice' })
+    await sendEach(alice, 'bob', five('kept'))
+    await cluster.save()
+    const lost = await sendEach(alice, 'bob', five('lost'))
+    for (const device of [old, young]) await device.has(lost)
+    await cluster.rollBack()
+    await sendEach(alice, 'bob', five('new'))
+    await assertHeard(young, [...five('kept'), ...five('lost'), ...five('new')], [5])
+    await until(`${old.name} has the last`, () => old.texts.at(-1) === 'new 5')
+    assert.deepEqual(
+      old.texts.filter((text) => text.startsWith('new')),
+      five('new'),
+    )
+    assert.ok(old.gaps.some(({ reason }) => reason === 'reset'))
   })
 })
