@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { brokerField } from '../../session/keys.ts'
 import { RawClient } from '../kit/raw-client.ts'
 import { bootIdOf, exitOf, readiness, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
@@ -40,6 +41,18 @@ for (const hidden of [false, true]) {
       await until('alice is back', async () => (await alice.send('bob', 'new')).type === 'accepted')
       await again.waitFor('message')
       assert.deepEqual(again.texts, ['new'])
+    })
+
+    it('register: the mark of a cleanup goes from the entry of a gateway that lives', async () => {
+      await using cluster = await TestCluster.start({ gateways: ['gw-0'], persistent: false, hidden })
+      const { redis, keys } = cluster.store
+      const field = brokerField('gw-0', await bootIdOf(cluster.gateway('gw-0')))
+      const readEntry = () => redis.hget(keys.brokers(), field)
+      const entry = (await readEntry()) ?? assert.fail('the gateway is not registered')
+      await redis.hset(keys.brokers(), field, JSON.stringify({ ...JSON.parse(entry), cleanedAt: 1, removed: 3 }))
+      await cluster.save()
+      await cluster.rollBack()
+      await until('the entry is as it was', async () => (await readEntry()) === entry, BACK_MS)
     })
 
     for (const [what, podUids] of [
