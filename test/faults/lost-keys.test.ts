@@ -8,8 +8,6 @@ import { until } from '../kit/wait.ts'
 /** How long anything that Redis lost may be missing. */
 const BACK_MS = 10_000
 const bob = { appId: 1, userId: 'bob' }
-/** A quarter of the default, so that a slow machine, too, is in time. */
-const round = { IM_VERIFY_ROUND_MS: '2000' }
 
 describe('Redis loses a key', () => {
   it('the register: each living gateway is in it again', async () => {
@@ -41,7 +39,8 @@ describe('Redis loses a key', () => {
   })
 
   it('an index: it is whole again, so that nothing of the gateway stays when it dies', async () => {
-    const env = { ...round, IM_POD_UID: 'pod-a' }
+    // A quarter of the default, so that a slow machine, too, is in time.
+    const env = { IM_POD_UID: 'pod-a', IM_VERIFY_ROUND_MS: '2000' }
     await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1'], env })
     const { redis, keys } = cluster.store
     const dying = cluster.gateway('gw-1')
