@@ -174,6 +174,22 @@ test('a stream of a release that noted no replication id goes on, and is forked 
   assert.notEqual(after.epoch, epoch)
 })
 
+test('what 0.2.0 appends after a cut, beside us in a rolling update, is new to a device that is beyond the cut', async () => {
+  const { inbox, appendMany, append, idsAfter, keys } = setUp()
+  await appendMany(5)
+  await redis.save()
+  const lost = (await appendMany(5)).at(-1) ?? assert.fail()
+  await setBack()
+  // As its script did: it knows of no replication id.
+  for (const seq of [6, 7]) {
+    await redis.xadd(keys.inbox(to), `${seq}-0`, 'f', 'alice', 'c', 1, 'm', `old ${seq}`, 't', Date.now(), 'p', 'x')
+    await redis.hset(keys.inboxMeta(to), 'seq', seq)
+  }
+  assert.equal((await append('new')).seq, 8)
+  assert.deepEqual(resume(await inbox.read(to, 0), lost), { seq: 5, lost: true })
+  assert.deepEqual(await idsAfter(5), ['old 6', 'old 7', 'new'])
+})
+
 test('a primary that was demoted, set back and promoted again is another one, though its process went on', async () => {
   const [first, second] = await Promise.all([startRedis({ persistent: false }), startRedis({ persistent: false })])
   await using a = await openRedis(first.url)

@@ -11,6 +11,7 @@ if seqBefore and tonumber(seqBefore) <= (agreedSeq(epoch, epochBefore) or 0) the
   return { tonumber(seqBefore), tonumber(timeBefore), epoch, 1, sessions }
 end
 
+local firstBefore, trimAtBefore = first, trimAt
 local maxLength, retention = tonumber(ARGV[5]), tonumber(ARGV[6])
 seq = seq + 1
 if seq - first >= maxLength then first = seq - maxLength + 1 end
@@ -45,7 +46,11 @@ if type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true
 end
 if type(added) == 'table' then return added end
 
-redis.call('HSET', KEYS[2], 'seq', int(seq), 'first', int(first), 'trimAt', int(trimAt))
+if first == firstBefore and trimAt == trimAtBefore then
+  redis.call('HSET', KEYS[2], 'seq', int(seq), 'replidSeq', int(seq))
+else
+  redis.call('HSET', KEYS[2], 'seq', int(seq), 'replidSeq', int(seq), 'first', int(first), 'trimAt', int(trimAt))
+end
 redis.call('SET', KEYS[1], int(seq) .. ':' .. int(time) .. ':' .. epoch, 'PX', ARGV[8])
 redis.call('PEXPIRE', KEYS[3], ARGV[6])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])

@@ -110,11 +110,12 @@ local function agreedSeq(one, other)
   return nil
 end
 
--- epoch, newest seq, oldest retained seq, and when to look for expired entries. An inbox without meta data gets an epoch of
+-- epoch, newest seq, oldest retained seq, and when to look for expired entries (0: now). An inbox without meta data gets an epoch of
 -- its own; its seq goes on where the stream ends, if there is one. One that another primary, or another life of this one, has
--- written to may have been cut since: it goes on under a fork of its epoch.
+-- written to may have been cut since: it goes on under a fork of its epoch. replidSeq is the seq up to which the replid is known to
+-- hold: 0.2.0, beside us in a rolling update, appends without it, perhaps after the cut.
 local function openInbox(meta, inbox, time)
-  local stored = redis.call('HMGET', meta, 'epoch', 'seq', 'first', 'trimAt', 'replid')
+  local stored = redis.call('HMGET', meta, 'epoch', 'seq', 'first', 'trimAt', 'replid', 'replidSeq')
   local epoch, seq, first, trimAt = stored[1], tonumber(stored[2]), tonumber(stored[3]), tonumber(stored[4])
   local current = currentReplid(time)
   local exists = redis.call('EXISTS', inbox) == 1
@@ -128,11 +129,13 @@ local function openInbox(meta, inbox, time)
       local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
       first = oldest and seqOf(oldest) or seq + 1
     end
-    redis.call('HSET', meta, 'epoch', epoch, 'seq', int(seq), 'first', int(first), 'replid', current)
+    redis.call('HSET', meta, 'epoch', epoch, 'seq', int(seq), 'first', int(first), 'replid', current, 'replidSeq', int(seq))
   elseif stored[5] ~= current then
-    if (stored[5] or FIRST_REPLID) ~= current then epoch = forkEpoch(epoch, seq, createTag(meta, time, 8)) end
-    redis.call('HSET', meta, 'epoch', epoch, 'replid', current)
+    if (stored[5] or FIRST_REPLID) ~= current then
+      epoch = forkEpoch(epoch, math.min(seq, tonumber(stored[6]) or seq), createTag(meta, time, 8))
+    end
+    redis.call('HSET', meta, 'epoch', epoch, 'replid', current, 'replidSeq', int(seq))
   end
-  if not exists then first = seq + 1 end
+  if not exists then first, trimAt = seq + 1, 0 end
   return epoch, seq, first, trimAt or 0
 end

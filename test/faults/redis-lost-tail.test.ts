@@ -133,7 +133,8 @@ for (const [cut, hidden] of [
     })
 
     it('and if nobody sends anything, a connected device is told in time all the same', async () => {
-      await using cluster = await TestCluster.start({ gateways, persistent: false, hidden })
+      const env = { IM_VERIFY_ROUND_MS: '86400000' }
+      await using cluster = await TestCluster.start({ gateways, persistent: false, hidden, env })
       const [first, second] = [cluster.gateway('gw-0'), cluster.gateway('gw-1')]
       await using alice = await Device.open([first], { user: 'alice' })
       await using phone = await Device.open([second], { user: 'bob', imei: 'phone' })
