@@ -110,10 +110,25 @@ local function agreedSeq(one, other)
   return nil
 end
 
+local LOOK_BACK = 128
+
+-- The last seq that was there before the cut. Up to `known` that is sure; what lies behind it was appended by 0.2.0, which notes no
+-- replication id: before the cut if it is older than this process, else perhaps after it.
+local function lastBeforeCut(inbox, known, seq, time)
+  if known >= seq then return seq end
+  local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')) or math.huge
+  -- Both in whole seconds.
+  local startedAt = (math.floor(time / 1000) - uptime) * 1000
+  for _, entry in ipairs(redis.call('XREVRANGE', inbox, int(seq), int(known + 1), 'COUNT', LOOK_BACK)) do
+    if tonumber(entry[2][8]) < startedAt then return seqOf(entry) end
+  end
+  return known
+end
+
 -- epoch, newest seq, oldest retained seq, and when to look for expired entries (0: now). An inbox without meta data gets an epoch of
 -- its own; its seq goes on where the stream ends, if there is one. One that another primary, or another life of this one, has
 -- written to may have been cut since: it goes on under a fork of its epoch. replidSeq is the seq up to which the replid is known to
--- hold: 0.2.0, beside us in a rolling update, appends without it, perhaps after the cut.
+-- hold.
 local function openInbox(meta, inbox, time)
   local stored = redis.call('HMGET', meta, 'epoch', 'seq', 'first', 'trimAt', 'replid', 'replidSeq')
   local epoch, seq, first, trimAt = stored[1], tonumber(stored[2]), tonumber(stored[3]), tonumber(stored[4])
@@ -132,7 +147,8 @@ local function openInbox(meta, inbox, time)
     redis.call('HSET', meta, 'epoch', epoch, 'seq', int(seq), 'first', int(first), 'replid', current, 'replidSeq', int(seq))
   elseif stored[5] ~= current then
     if (stored[5] or FIRST_REPLID) ~= current then
-      epoch = forkEpoch(epoch, math.min(seq, tonumber(stored[6]) or seq), createTag(meta, time, 8))
+      local cut = lastBeforeCut(inbox, tonumber(stored[6]) or seq, seq, time)
+      epoch = forkEpoch(epoch, cut, createTag(meta, time, 8))
     end
     redis.call('HSET', meta, 'epoch', epoch, 'replid', current, 'replidSeq', int(seq))
   end

@@ -130,9 +130,8 @@ describe('gateways of the former release beside those of this one', { skip }, ()
       assert.deepEqual(idsOf(device), wanted, `${device.name} got each message, in order`)
       assert.deepEqual(device.disconnections, [])
     }
-    // What the former release repeats when the name of an epoch changes, this one does not.
-    assertDelivered(young, accepted)
-    assert.deepEqual(young.gaps, [])
+    // What the former release appended since the restart may have taken the place of something lost: it may come again, and is told.
+    for (const { reason } of young.gaps) assert.equal(reason, 'reset')
   })
 
   for (const [where, senderAt] of [
