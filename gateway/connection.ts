@@ -8,6 +8,8 @@ import { limits, NO_CLIENT_TYPE, type ClientFrame, type Frame, type GatewayFrame
 import { decodeJson, encodeJson } from '../protocol/json.ts'
 import type { EncodedFrame } from './encoded-frame.ts'
 import type { Logger } from './logger.ts'
+import type { MemoryAccount, MemoryBudget, MemoryWaiter } from './memory-budget.ts'
+import { COPIES, WRITE_BYTES } from './memory-costs.ts'
 import type { Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { GatewaySettings } from './settings.ts'
@@ -17,7 +19,7 @@ import type { Transport, TransportEvents } from './transport.ts'
 export interface ConnectionEvents {
   /** A well-formed frame that a client may send. Whoever handles it calls `hold` for work that goes on. */
   frame(connection: Connection, frame: ClientFrame): void
-  /** Bytes waiting for the client have left. */
+  /** Bytes waiting for the client have left, or there may be room again in the gateway's memory. */
   flushed(connection: Connection): void
   /** The connection has ended or is being closed. Called once; nothing is written any more. */
   ended(connection: Connection): void
@@ -27,26 +29,50 @@ export interface ConnectionContext {
   readonly settings: GatewaySettings
   readonly metrics: Metrics
   readonly logger: Logger
+  readonly memory: MemoryBudget
   readonly events: ConnectionEvents
 }
 
 /**
- * One client's connection: frames in and out over either transport, time-outs, and back-pressure in both directions.
- * What the frames mean is decided elsewhere (`ConnectionEvents`).
+ * One client's connection: frames in and out over either transport, time-outs, and back-pressure in both directions: by
+ * its own limits, and by the memory that all connections share. What the frames mean is decided elsewhere
+ * (`ConnectionEvents`).
+ *
+ * With the memory it is so: what has been read is handled, one frame at a time when there is no room. More is read only
+ * while there is room. A frame that was begun while there was room is charged in full and may be finished, so that
+ * unfinished frames never wait for each other.
  */
-export class Connection implements TransportEvents {
+export class Connection implements TransportEvents, MemoryWaiter {
   readonly id = randomUUID()
   readonly transport: Transport
   readonly #context: ConnectionContext
   readonly #decoder = new FrameDecoder(limits.loginFrame)
   readonly #rate: RateLimit
+  readonly #memory: MemoryAccount
   /** Read and not yet decoded; more than one element only while reading is paused. */
   readonly #inbound: (Uint8Array | string)[] = []
   readonly #idleTimer: NodeJS.Timeout
   #frameTimer: NodeJS.Timeout | undefined
   #rateTimer: NodeJS.Timeout | undefined
   #maxFrameBytes: number = limits.loginFrame
+  #admitted = false
+  #inboundBytes = 0
   #held = 0
+  /** Of the requests in flight. */
+  #heldBytes = 0
+  /** Writes of which no end has been told. */
+  #writes = 0
+  /** What the client is expected to send next at the most, in bytes, by what it sent before. */
+  #expected = 0
+  /** It is told now that there is room. */
+  #turn = false
+  /** One read more is allowed, after waiting for it. */
+  #granted = false
+  /** The frame that is coming was begun while there was room. */
+  #mayFinish = false
+  /** What the account was charged with. */
+  #chargedReceived = 0
+  #chargedWaiting = 0
   #exclusive = false
   #paused = false
   #pumping = false
@@ -56,6 +82,7 @@ export class Connection implements TransportEvents {
     this.transport = transport
     this.#context = context
     this.#rate = new RateLimit(context.settings.maxFramesPerSecond)
+    this.#memory = context.memory.openAccount()
     this.#idleTimer = setTimeout(() => this.close('idle_timeout'), context.settings.idleTimeoutMs)
     context.metrics.connections.inc({ transport: transport.kind })
   }
@@ -69,23 +96,60 @@ export class Connection implements TransportEvents {
     return this.transport.bufferedBytes > this.#context.settings.maxBufferedBytes
   }
 
+  /** Whether anything waits for the client: `flushed` will be told. */
+  get waiting(): boolean {
+    return this.transport.bufferedBytes > 0
+  }
+
+  /** Whether so many bytes more may wait for the client: it is not full, and the gateway has room for them. */
+  takes(bytes: number): boolean {
+    return !this.full && this.#memory.room() > bytes
+  }
+
+  /** Takes room for what is read for the client: at most so many bytes; 0 when there is no room for a message. */
+  reserve(mostBytes: number): number {
+    if (this.full) return 0
+    const least = this.#context.settings.maxFrameBytes
+    // A client that reads gets one message at a time also when its share is smaller than that.
+    const one = this.waiting ? 0 : Math.min(least, this.#memory.room(this.#turn, 0))
+    const room = Math.max(this.#memory.room(), one)
+    if (room < least) return 0
+    const bytes = Math.min(Math.floor(room), mostBytes)
+    this.#memory.charge('reads', bytes)
+    return bytes
+  }
+
+  /** Gives back what `reserve` took. */
+  release(bytes: number): void {
+    this.#memory.charge('reads', -bytes)
+  }
+
+  /** `flushed` will be told once there may be room in the gateway's memory. */
+  awaitRoom(): void {
+    if (this.#open) this.#context.memory.wait(this)
+  }
+
   /** The login succeeded: frames may be as long as the settings allow. */
   admit(): void {
+    this.#admitted = true
     this.#maxFrameBytes = this.#context.settings.maxFrameBytes
     this.#decoder.maxFrameBytes = this.#maxFrameBytes
   }
 
   /**
-   * Counts a request as in flight until its work has ended. At the limit no more is read from the client; with
-   * `exclusive` nothing is read until then. The work handles its own errors.
+   * Counts a request, and the bytes that it holds, as in flight until its work has ended. At the limit no more is read
+   * from the client; with `exclusive` nothing is read until then. The work handles its own errors.
    */
-  hold(work: Promise<void>, { exclusive = false } = {}): void {
+  hold(work: Promise<void>, bytes: number, exclusive = false): void {
     this.#held += 1
+    this.#heldBytes += bytes
     if (exclusive) this.#exclusive = true
     const release = () => {
       this.#held -= 1
+      this.#heldBytes -= bytes
       if (exclusive) this.#exclusive = false
-      this.#pump()
+      if (this.#open) this.#pump()
+      else this.#settle()
     }
     work.then(release, (error: unknown) => {
       this.#context.logger.error({ connectionId: this.id, err: error }, 'a request failed')
@@ -96,12 +160,12 @@ export class Connection implements TransportEvents {
 
   /** Writes a frame. */
   send(frame: GatewayFrame): void {
-    if (this.#open) this.transport.write(this.transport.codec === 'binary' ? encodeBinary(frame) : encodeJson(frame))
+    if (this.#open) this.#write(this.transport.codec === 'binary' ? encodeBinary(frame) : encodeJson(frame))
   }
 
   /** Writes a frame that goes to other connections too. */
   sendEncoded(frame: EncodedFrame): void {
-    if (this.#open) this.transport.write(frame.as(this.transport.codec))
+    if (this.#open) this.#write(frame.as(this.transport.codec))
   }
 
   /** Refuses a request. The connection goes on. */
@@ -126,7 +190,18 @@ export class Connection implements TransportEvents {
   received(data: Uint8Array | string): void {
     if (!this.#open) return
     this.#inbound.push(data)
+    this.#inboundBytes += data.length
+    this.#expected = Math.max(data.length, this.#expected / 2)
+    this.#granted = false
+    this.#settle()
     this.#pump()
+  }
+
+  partial(): void {
+    if (!this.#open) return
+    this.#settle()
+    this.#watchFrame()
+    this.#pauseOrResume()
   }
 
   failed(code: CodeName): void {
@@ -134,6 +209,8 @@ export class Connection implements TransportEvents {
   }
 
   flushed(): void {
+    this.#writes -= 1
+    this.#settle()
     if (!this.#open) return
     this.#context.events.flushed(this)
     if (this.#paused) this.#pump()
@@ -141,6 +218,56 @@ export class Connection implements TransportEvents {
 
   ended(): void {
     if (this.#open) this.#finish()
+    this.#charge(this.#heldBytes, 0)
+  }
+
+  roomAgain(): void {
+    if (!this.#open) return
+    this.#turn = true
+    this.#granted = this.#memory.room(true) > this.#expected * COPIES
+    this.#context.events.flushed(this)
+    this.#pump()
+    this.#turn = false
+  }
+
+  /** Reads no more until there is room. */
+  stopReading(): void {
+    if (this.#open && !this.#pumping) this.#pauseOrResume()
+  }
+
+  #write(data: Uint8Array | string): void {
+    this.#writes += 1
+    this.transport.write(data)
+    this.#settle()
+  }
+
+  /** Charges the account with what is held now. */
+  #settle(): void {
+    const buffered = this.transport.bufferedBytes
+    const waiting = buffered === 0 ? 0 : buffered + this.#writes * WRITE_BYTES
+    if (!this.#open) return this.#charge(this.#heldBytes, waiting)
+    const { partial } = this.transport
+    const missing = this.#decoder.missing + partial.missing
+    let received = this.#inboundBytes + this.#decoder.buffered + partial.held
+    if (missing === 0) this.#mayFinish = false
+    else if (!this.#mayFinish) this.#mayFinish = this.#mayBegin(missing)
+    // The read that finishes it may bring more.
+    if (this.#mayFinish) received += Math.max(missing, this.#expected)
+    this.#charge(received * COPIES + this.#heldBytes, waiting)
+  }
+
+  /** Whether the frame that has begun to come may be finished: there is room, or it is all that is held of the client. */
+  #mayBegin(missing: number): boolean {
+    if (!this.#admitted) return false
+    const alone = this.#held === 0 && this.#inbound.length === 0
+    return this.#memory.room(this.#turn, alone ? 0 : undefined) > missing * COPIES
+  }
+
+  #charge(received: number, waiting: number): void {
+    this.#memory.charge('received', received - this.#chargedReceived)
+    this.#memory.charge('clients', waiting - this.#chargedWaiting)
+    this.#chargedReceived = received
+    this.#chargedWaiting = waiting
   }
 
   #finish(): void {
@@ -149,6 +276,9 @@ export class Connection implements TransportEvents {
     clearTimeout(this.#frameTimer)
     clearTimeout(this.#rateTimer)
     this.#inbound.length = 0
+    this.#inboundBytes = 0
+    this.#context.memory.stopWaiting(this)
+    this.#settle()
     this.#context.metrics.connections.dec({ transport: this.transport.kind })
     this.#context.events.ended(this)
   }
@@ -158,7 +288,7 @@ export class Connection implements TransportEvents {
     if (this.#pumping) return
     this.#pumping = true
     try {
-      while (this.#mayRead()) {
+      while (this.#mayHandle()) {
         const frame = this.#next()
         if (frame === undefined) break
         this.#idleTimer.refresh()
@@ -172,15 +302,23 @@ export class Connection implements TransportEvents {
       this.#pumping = false
     }
     if (this.#open) {
-      this.#watchFrame()
+      this.#settle()
       this.#pauseOrResume()
+      this.#watchFrame()
     }
   }
 
-  #mayRead(): boolean {
+  /** What has been read is handled also without room, one frame after the other. */
+  #mayHandle(): boolean {
     if (!this.#open || this.#exclusive || this.#held >= this.#context.settings.maxInFlightSends || this.full)
       return false
-    return this.#rateTimer === undefined
+    return this.#rateTimer === undefined && (this.#held === 0 || this.#memory.room() > 0)
+  }
+
+  /** More is read while what may come has room, or when nothing is held of the client. */
+  #mayRead(): boolean {
+    if (this.#mayFinish || (this.#granted && this.#context.memory.free > 0)) return true
+    return this.#memory.room() > this.#expected * COPIES
   }
 
   #next(): Frame | undefined {
@@ -191,6 +329,7 @@ export class Connection implements TransportEvents {
       if (this.#decoder.midFrame && this.transport.kind === 'websocket') throw new ProtocolError('frame_malformed')
       const data = this.#inbound.shift()
       if (data === undefined) return undefined
+      this.#inboundBytes -= data.length
       if (typeof data === 'string') {
         if (Buffer.byteLength(data) > this.#maxFrameBytes) throw new ProtocolError('frame_too_large')
         return this.#limited(decodeJson(data))
@@ -217,8 +356,10 @@ export class Connection implements TransportEvents {
     this.#context.events.frame(this, frame)
   }
 
+  /** A frame that is not finished ends the connection in time, unless it waits for work of its own to end. */
   #watchFrame(): void {
-    if (!this.#decoder.midFrame || this.#paused) this.#stopFrameTimer()
+    const midFrame = this.#decoder.midFrame || this.transport.partial.held > 0
+    if (!midFrame || !this.#mayHandle()) this.#stopFrameTimer()
     else this.#frameTimer ??= setTimeout(() => this.close('frame_timeout'), this.#context.settings.frameTimeoutMs)
   }
 
@@ -228,7 +369,13 @@ export class Connection implements TransportEvents {
   }
 
   #pauseOrResume(): void {
-    const pause = !this.#mayRead()
+    const own = !this.#mayHandle()
+    const pause = own || !this.#mayRead()
+    if (pause && !own) {
+      // Who has not logged in has nothing to lose here, and must not hold what others need.
+      if (!this.#admitted && this.#chargedReceived > 0) return this.close('overloaded')
+      this.#context.memory.wait(this)
+    }
     if (pause === this.#paused) return
     this.#paused = pause
     if (pause) this.transport.pause()

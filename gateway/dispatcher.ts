@@ -6,6 +6,8 @@ import type { Connection, ConnectionEvents } from './connection.ts'
 import type { CursorWriter } from './cursor-writer.ts'
 import { INBOX } from './inbox-delivery.ts'
 import type { LoginService } from './login-service.ts'
+import type { MemoryBudget } from './memory-budget.ts'
+import { costOfPresence, costOfSend, REQUEST_BYTES } from './memory-costs.ts'
 import type { Presence } from './presence.ts'
 import type { Router } from './router.ts'
 
@@ -25,13 +27,15 @@ export class Dispatcher implements ConnectionEvents {
   readonly #router: Router
   readonly #presence: Presence
   readonly #cursors: CursorWriter
+  readonly #memory: MemoryBudget
   #draining = false
 
-  constructor(logins: LoginService, router: Router, presence: Presence, cursors: CursorWriter) {
+  constructor(logins: LoginService, router: Router, presence: Presence, cursors: CursorWriter, memory: MemoryBudget) {
     this.#logins = logins
     this.#router = router
     this.#presence = presence
     this.#cursors = cursors
+    this.#memory = memory
   }
 
   /** How many connections there are, logged in or not. */
@@ -58,6 +62,11 @@ export class Dispatcher implements ConnectionEvents {
     for (const connection of this.#guests.keys()) connection.close(code)
   }
 
+  /** No memory is left: nothing is read from anybody until there is. */
+  stopReading(): void {
+    for (const connection of this.#guests.keys()) connection.stopReading()
+  }
+
   /** Waits until every session whose connection has ended is marked as offline, as far as Redis is there. */
   async left(): Promise<void> {
     while (this.#leaving.size > 0) await Promise.all(this.#leaving)
@@ -67,6 +76,7 @@ export class Dispatcher implements ConnectionEvents {
   opened(connection: Connection, loggedIn: () => void): void {
     // Its handshake began before the listeners were closed.
     if (this.#draining) return connection.close('going_away')
+    if (this.#memory.underPressure) return connection.close('overloaded')
     this.#guests.set(connection, { loggedIn })
   }
 
@@ -76,20 +86,21 @@ export class Dispatcher implements ConnectionEvents {
     const { session } = guest
     if (session === undefined) {
       if (frame.type !== 'login') throw new ProtocolError('login_required')
+      if (this.#memory.underPressure) throw new ProtocolError('overloaded')
       guest.login = this.#login(connection, guest, frame)
-      return connection.hold(guest.login, { exclusive: true })
+      return connection.hold(guest.login, REQUEST_BYTES, true)
     }
     switch (frame.type) {
       case 'send':
-        return connection.hold(this.#router.send(session, frame))
+        return connection.hold(this.#router.send(session, frame), costOfSend(frame))
       case 'ack':
         return this.#acknowledge(session, frame)
       case 'presence':
-        return connection.hold(this.#presence.answer(session, frame))
+        return connection.hold(this.#presence.answer(session, frame), costOfPresence(frame))
       case 'renew':
-        return connection.hold(this.#logins.renew(session, frame), { exclusive: true })
+        return connection.hold(this.#logins.renew(session, frame), REQUEST_BYTES, true)
       case 'logout':
-        return connection.hold(this.#logins.logout(session, frame), { exclusive: true })
+        return connection.hold(this.#logins.logout(session, frame), REQUEST_BYTES, true)
       case 'ping':
         return connection.send({ type: 'pong' })
       case 'pong':

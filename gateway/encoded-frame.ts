@@ -23,6 +23,12 @@ export class EncodedFrame {
     return new EncodedFrame(undefined, bytes)
   }
 
+  /** About as many bytes as a connection is written. */
+  get size(): number {
+    if (this.#binary !== undefined) return this.#binary.length
+    return this.#frame?.type === 'message' ? this.#frame.payload.length : 0
+  }
+
   get binary(): Uint8Array {
     return (this.#binary ??= encodeBinary(this.#decoded()))
   }

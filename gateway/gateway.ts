@@ -14,6 +14,7 @@ import { LeaseKeeper, RENEWALS } from './lease-keeper.ts'
 import { listenError } from './listener.ts'
 import { createListeners } from './listeners.ts'
 import type { Logger } from './logger.ts'
+import { openMemoryBudget } from './memory-watch.ts'
 import { Metrics } from './metrics.ts'
 import { PrimaryWatch } from './primary-watch.ts'
 import { openRedis, startRedis } from './redis-link.ts'
@@ -42,6 +43,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const metrics = new Metrics()
   const keys = new Keys(settings.keyPrefix)
   const table = new ConnectionTable()
+  const memory = openMemoryBudget(settings.memoryBudgetBytes, metrics, logger, () => dispatcher.stopReading())
   let state: BrokerState = 'starting'
   let waitingFor = 'Redis'
   if (settings.authMode === 'none') logger.warn('IM_AUTH_MODE is none: every client is believed; for development only')
@@ -66,7 +68,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
-  const bus = stack.use(await Bus.connect(settings, metrics, logger, START_TIMEOUT_MS, stop))
+  const bus = stack.use(await Bus.connect(settings, memory, metrics, logger, START_TIMEOUT_MS, stop))
 
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
@@ -88,7 +90,18 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
       logger,
     ),
   )
-  const links = { settings, incarnation, redis, keys, bus, table, metrics, logger, holdsLease: () => keeper.holds }
+  const links = {
+    settings,
+    incarnation,
+    redis,
+    keys,
+    bus,
+    table,
+    memory,
+    metrics,
+    logger,
+    holdsLease: () => keeper.holds,
+  }
   const { dispatcher, verifier, ghosts, busEvents } = createServices(links, stack)
   const former = stack.use(cleanFormerIncarnations(redis, keys, incarnation, { metrics, logger }))
   const primaryChanged = () => {
@@ -107,7 +120,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   })
   bus.start(busEvents)
 
-  const listeners = createListeners(settings, tls, metrics, logger, dispatcher)
+  const listeners = createListeners(settings, tls, metrics, logger, dispatcher, memory)
   stack.defer(() => listeners.close())
   const ports = await listeners.listen()
   state = 'ready'

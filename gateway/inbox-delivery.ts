@@ -82,7 +82,7 @@ export class InboxDelivery {
     if (seq > this.#head) this.#head = seq
     if (this.#state !== 'live' || seq <= this.#delivered) return
     if (seq !== this.#delivered + 1) this.#read()
-    else if (this.#connection.full) this.#pause()
+    else if (!this.#connection.takes(frame.size)) this.#pause()
     else this.#write(seq, frame)
   }
 
@@ -92,7 +92,7 @@ export class InboxDelivery {
     if (epoch !== this.#epoch || head !== this.#delivered) this.#refresh()
   }
 
-  /** Bytes have left for the client. */
+  /** Bytes have left for the client, or there may be room again in the gateway's memory. */
   flushed(): void {
     if (this.#state !== 'paused' || this.#connection.full) return
     clearTimeout(this.#slowTimer)
@@ -113,7 +113,11 @@ export class InboxDelivery {
 
   #pause(): void {
     this.#state = 'paused'
-    this.#context.metrics.slowPauses.inc()
+    const { metrics } = this.#context
+    if (this.#connection.full) metrics.slowPauses.inc()
+    else metrics.leftToInbox.inc({ by: 'delivery' })
+    // Only the gateway's memory is short: no fault of the client, and no `flushed` would come.
+    if (!this.#connection.waiting) return this.#connection.awaitRoom()
     this.#slowTimer = setTimeout(() => this.#connection.close('slow_consumer'), this.#context.slowConsumerTimeoutMs)
   }
 
@@ -144,10 +148,13 @@ export class InboxDelivery {
 
   async #readPages(): Promise<void> {
     do {
-      if (this.#connection.full) return this.#pause()
+      const bytes = this.#connection.reserve(PAGE.bytes)
+      if (bytes === 0) return this.#pause()
       this.#stale = false
       const known = this.#head
-      const page = await this.#context.inbox.read(this.#user, this.#delivered, PAGE)
+      const limits = { count: PAGE.count, bytes }
+      const reading = this.#context.inbox.read(this.#user, this.#delivered, limits)
+      const page = await reading.finally(() => this.#connection.release(bytes))
       this.#context.metrics.streamReads.inc()
       if (this.#ended) return
       if (page.epoch !== this.#epoch) {

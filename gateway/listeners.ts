@@ -3,6 +3,7 @@ import { Connection } from './connection.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { Listener, type Accepted } from './listener.ts'
 import type { Logger } from './logger.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import type { Metrics } from './metrics.ts'
 import type { GatewaySettings } from './settings.ts'
 import { openTcpTransport } from './tcp-transport.ts'
@@ -28,9 +29,10 @@ export function createListeners(
   metrics: Metrics,
   logger: Logger,
   dispatcher: Dispatcher,
+  memory: MemoryBudget,
 ): Listeners {
   const admission = new Admission(settings, metrics)
-  const context = { settings, metrics, logger, events: dispatcher }
+  const context = { settings, metrics, logger, memory, events: dispatcher }
 
   const open = (transport: Transport, { newcomer }: Accepted): Connection => {
     const connection = new Connection(transport, context)
@@ -43,7 +45,7 @@ export function createListeners(
     openTcpTransport(accepted.stream, accepted.remoteAddress, (transport) => open(transport, accepted))
   })
   const upgrade = createWebSocketUpgrade(settings.maxFrameBytes * WEBSOCKET_ROOM, metrics, (socket, accepted) => {
-    openWebSocketTransport(socket, accepted.remoteAddress, (transport) => open(transport, accepted))
+    openWebSocketTransport(socket, accepted.stream, accepted.remoteAddress, (transport) => open(transport, accepted))
   })
   const websocket = new Listener(admission, tls, metrics, upgrade)
 

@@ -225,7 +225,8 @@ export class LoginService {
   /** Tells the user's connections here, except the one that it is about. */
   notice(user: UserRef, connectionId: string, frame: EncodedFrame): void {
     for (const { connection, stored } of this.#context.table.ofUser(user)) {
-      if (stored !== undefined && connection.id !== connectionId && !connection.full) connection.sendEncoded(frame)
+      if (stored !== undefined && connection.id !== connectionId && connection.takes(frame.size))
+        connection.sendEncoded(frame)
     }
   }
 }

@@ -136,8 +136,8 @@ export class Router {
     const { brokerId: origin, bus, metrics } = this.#context
     for (const brokerId of brokerIds) {
       const { appId, userId } = user
-      const sent = bus.publish(brokerId, { type: 'transient', appId, userId, origin, tried }, frame.binary)
-      if (!sent) metrics.dropped.inc({ reason: 'bus_away' })
+      const lost = bus.publish(brokerId, { type: 'transient', appId, userId, origin, tried }, frame.binary)
+      if (lost !== undefined) metrics.dropped.inc({ reason: lost })
     }
   }
 
@@ -157,8 +157,9 @@ export class Router {
     for (const { connection, stored } of this.#context.table.ofUser(user)) {
       if (stored === undefined) continue
       here = true
-      if (connection.full) this.#context.metrics.dropped.inc({ reason: 'slow_consumer' })
-      else {
+      if (!connection.takes(frame.size)) {
+        this.#context.metrics.dropped.inc({ reason: connection.full ? 'slow_consumer' : 'memory' })
+      } else {
         connection.sendEncoded(frame)
         this.#context.metrics.delivered.inc({ kind: 'transient' })
       }

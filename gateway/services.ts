@@ -15,6 +15,7 @@ import { EncodedFrame } from './encoded-frame.ts'
 import { GhostSessions } from './ghost-sessions.ts'
 import type { Logger } from './logger.ts'
 import { LoginService } from './login-service.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import type { Metrics } from './metrics.ts'
 import { Presence } from './presence.ts'
 import { RouteCache } from './route-cache.ts'
@@ -29,6 +30,7 @@ export interface Links {
   readonly keys: Keys
   readonly bus: Bus
   readonly table: ConnectionTable
+  readonly memory: MemoryBudget
   readonly metrics: Metrics
   readonly logger: Logger
   readonly holdsLease: () => boolean
@@ -44,7 +46,7 @@ export interface Services {
 
 /** Builds the services. What they hold is given back when `stack` is disposed of, sessions before connections to Redis. */
 export function createServices(links: Links, stack: AsyncDisposableStack): Services {
-  const { settings, incarnation, redis, keys, bus, table, metrics, logger, holdsLease } = links
+  const { settings, incarnation, redis, keys, bus, table, memory, metrics, logger, holdsLease } = links
   const { brokerId, maxFrameBytes, slowConsumerTimeoutMs } = settings
   const directory = new Directory(redis, keys, settings.devicePolicy, {
     offlineRetentionMs: settings.offlineRetentionMs,
@@ -84,7 +86,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   stack.use(ghosts)
   const router = new Router({ brokerId, maxFrameBytes, table, inbox, directory, bus, routes, ghosts, metrics })
   const presence = new Presence(directory, (brokerIds) => readLeases(redis, keys, brokerIds))
-  const dispatcher = new Dispatcher(logins, router, presence, cursors)
+  const dispatcher = new Dispatcher(logins, router, presence, cursors, memory)
   const verifier = stack.use(
     new Verifier({ directory, table, logins, cursors, metrics, logger }, settings.verifyRoundMs),
   )

@@ -15,6 +15,7 @@ import {
 } from '../process/settings.ts'
 import { parseDevicePolicy } from '../session/device-policy.ts'
 import { GatewayError } from './errors.ts'
+import { defaultMemoryBudget, leastMemoryBudget } from './memory-limit.ts'
 
 /** Every environment variable of the gateway starts with this. */
 const PREFIX = 'IM_'
@@ -114,6 +115,16 @@ const table = {
     [65_536, 1_073_741_824],
     'bytes waiting for one client before delivery pauses',
   ),
+  MEMORY_BUDGET_BYTES: setting(
+    z
+      .string()
+      .regex(/^\d+$/, 'must be a whole number')
+      .optional()
+      .transform((value) => (value === undefined ? defaultMemoryBudget() : Number(value)))
+      .pipe(z.number().max(2 ** 40, `must be at most ${2 ** 40}`)),
+    'an eighth of the memory limit',
+    'bytes held for clients, Redis and NATS together; see [memory](operations.md#memory)',
+  ),
   SLOW_CONSUMER_TIMEOUT_MS: milliseconds(30_000, 'a connection whose delivery pauses for this long is closed'),
   INBOX_MAX_LENGTH: integer(
     10_000,
@@ -175,6 +186,10 @@ function conflicts(read: GatewaySettings): string[] {
   }
   if (read.heartbeatMs >= read.idleTimeoutMs) {
     mistakes.push('IM_HEARTBEAT_MS must be less than IM_IDLE_TIMEOUT_MS, or every client is closed as idle')
+  }
+  const least = leastMemoryBudget(read.maxFrameBytes)
+  if (read.memoryBudgetBytes < least) {
+    mistakes.push(`IM_MEMORY_BUDGET_BYTES must be at least ${least} with this IM_MAX_FRAME_BYTES, or large frames wait`)
   }
   if (read.dedupeMs <= read.redisTimeoutMs) {
     mistakes.push('IM_DEDUPE_MS must be more than IM_REDIS_TIMEOUT_MS, or a retry may be stored twice')

@@ -1,5 +1,8 @@
 import type { Duplex } from 'node:stream'
+import { startReading, stopReading } from './socket-reading.ts'
 import { END_TIMEOUT_MS, type Transport, type TransportEvents } from './transport.ts'
+
+const NOTHING = { held: 0, missing: 0 }
 
 /** Puts a connection onto an accepted TCP or TLS stream. `attach` is called once and returns who listens. */
 export function openTcpTransport(
@@ -14,13 +17,14 @@ export function openTcpTransport(
     get bufferedBytes() {
       return stream.writableLength
     },
+    partial: NOTHING,
     write: (data) => void stream.write(data, flushed),
-    pause: () => void stream.pause(),
-    resume: () => void stream.resume(),
+    pause: () => stopReading(stream),
+    resume: () => startReading(stream),
     end: () => {
       // What the peer still sends is read and forgotten, so that its end of stream is seen.
       stream.removeListener('data', received)
-      stream.resume()
+      startReading(stream)
       stream.end()
       setTimeout(() => stream.destroy(), END_TIMEOUT_MS).unref()
     },

@@ -8,6 +8,8 @@ export interface TransportEvents {
   failed(code: CodeName): void
   /** What was written has left: `bufferedBytes` is smaller than before. */
   flushed(): void
+  /** Bytes have come that are no whole message yet: `partial` has changed. */
+  partial(): void
   /** The transport has ended, whoever ended it. Called once; nothing follows. */
   ended(): void
 }
@@ -19,8 +21,10 @@ export interface Transport {
   readonly remoteAddress: string
   /** Bytes written and not yet taken by the system. */
   readonly bufferedBytes: number
+  /** The message that is coming, where the transport itself puts messages together: bytes held, and still to come. */
+  readonly partial: { readonly held: number; readonly missing: number }
   write(data: Uint8Array | string): void
-  /** Stops reading; what has been read already may still arrive. */
+  /** Stops reading at once; what has been read already may still arrive. */
   pause(): void
   resume(): void
   /** Ends after what was written has left, and by force when that takes too long. */

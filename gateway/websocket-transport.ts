@@ -1,16 +1,21 @@
 import { isUtf8 } from 'node:buffer'
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { codes } from '../protocol/codes.ts'
 import { subprotocols } from '../protocol/frames.ts'
+import { startReading, stopReading } from './socket-reading.ts'
 import { END_TIMEOUT_MS, type Transport, type TransportEvents } from './transport.ts'
+import { WebSocketMeter } from './websocket-meter.ts'
 
-/** Puts a connection onto an open WebSocket. `attach` is called once and returns who listens. */
+/** Puts a connection onto an open WebSocket over `stream`. `attach` is called once and returns who listens. */
 export function openWebSocketTransport(
   socket: WebSocket,
+  stream: Duplex,
   remoteAddress: string,
   attach: (transport: Transport) => TransportEvents,
 ): void {
   const codec = socket.protocol === subprotocols.binary ? 'binary' : 'json'
+  const meter = new WebSocketMeter()
   const transport: Transport = {
     kind: 'websocket',
     codec,
@@ -18,12 +23,16 @@ export function openWebSocketTransport(
     get bufferedBytes() {
       return socket.bufferedAmount
     },
+    partial: meter,
     write: (data) => socket.send(data, flushed),
-    pause: () => socket.pause(),
-    resume: () => socket.resume(),
+    pause: () => {
+      socket.pause()
+      stopReading(stream)
+    },
+    resume,
     end: (code) => {
       // A paused socket would never see the peer's close frame.
-      socket.resume()
+      resume()
       socket.close(codes[code].code, code)
       setTimeout(() => socket.terminate(), END_TIMEOUT_MS).unref()
     },
@@ -34,6 +43,16 @@ export function openWebSocketTransport(
   function flushed(error?: Error | null): void {
     if (!error) events.flushed()
   }
+  function resume(): void {
+    startReading(stream)
+    socket.resume()
+  }
+  // Before ws itself, so that the meter is right when a message is told of.
+  stream.prependListener('data', (chunk: Buffer) => {
+    const before = meter.held
+    meter.push(chunk)
+    if (before > 0 || meter.held > 0) events.partial()
+  })
   socket.on('message', (data: Buffer, isBinary) => {
     if (isBinary !== (codec === 'binary')) events.failed('frame_malformed')
     else if (isBinary) events.received(data)

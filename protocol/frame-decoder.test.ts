@@ -91,6 +91,18 @@ test('a frame is given out at its last byte, and midFrame and buffered tell what
   assert.equal(decoder.buffered, 0)
 })
 
+test('missing tells what is still to come of a frame from when its length is known', () => {
+  const bytes = encodeBinary(send)
+  const decoder = new FrameDecoder(MAX)
+  for (let at = 0; at < bytes.length; at++) {
+    assert.equal(decoder.missing, at < 4 ? 0 : bytes.length - at)
+    decoder.push(bytes.subarray(at, at + 1))
+    if (at < bytes.length - 1) assert.equal(decoder.next(), undefined)
+  }
+  assert.deepEqual(decoder.next(), send)
+  assert.equal(decoder.missing, 0)
+})
+
 test('a Buffer gives the same values as a Uint8Array', () => {
   for (const frame of [send, { ...send, payload: Uint8Array.of(1) }]) {
     const decoder = new FrameDecoder(MAX)

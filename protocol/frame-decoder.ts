@@ -54,6 +54,12 @@ export class FrameDecoder {
     return this.#waitingBytes + this.#current.left + this.#lengthRead + head + this.#bodyRead
   }
 
+  /** Bytes still to come of the frame that was begun; 0 before its length is known. */
+  get missing(): number {
+    if (this.#lengthRead < LENGTH_BYTES) return 0
+    return Math.max(0, LENGTH_BYTES + this.#length - this.buffered)
+  }
+
   /** Takes bytes; ignored after a failure. */
   push(chunk: Uint8Array): void {
     if (this.#state === 'failed' || chunk.length === 0) return
