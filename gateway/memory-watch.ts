@@ -18,6 +18,7 @@ export function openMemoryBudget(
     },
     tight,
   })
-  metrics.showMemory(memory)
+  metrics.memoryBudget.set(limitBytes)
+  metrics.memoryInUse = memory.usedBy
   return memory
 }

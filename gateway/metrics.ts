@@ -1,5 +1,4 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import type { MemoryBudget } from './memory-budget.ts'
 
 /** The gateway's metrics, in a registry of their own so that two gateways in one process do not mix. */
 export class Metrics {
@@ -33,6 +32,18 @@ export class Metrics {
   readonly streamReads = this.#counter('im_stream_reads_total', 'Reads of an inbox: resume, gap or catch-up')
   readonly gaps = this.#counter('im_gaps_total', 'Gaps told to devices, by reason', ['reason'])
   readonly slowPauses = this.#counter('im_slow_consumer_pauses_total', 'Times that delivery paused for a slow client')
+  readonly memoryBudget = this.#gauge('im_memory_budget_bytes', 'Limit of the bytes held for clients, Redis and NATS')
+  /** What is used of the memory budget by kind, asked when the metrics are. */
+  memoryInUse: Readonly<Record<string, number>> = {}
+  readonly memoryUsed = new Gauge({
+    name: 'im_memory_used_bytes',
+    help: 'Bytes of the memory budget that are used, by kind',
+    labelNames: ['kind'],
+    registers: [this.registry],
+    collect: () => {
+      for (const [kind, bytes] of Object.entries(this.memoryInUse)) this.memoryUsed.set({ kind }, bytes)
+    },
+  })
   readonly memoryPressure = this.#gauge('im_memory_pressure', '1 while the memory budget is short')
   readonly leftToInbox = this.#counter(
     'im_left_to_inbox_total',
@@ -58,21 +69,6 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry })
-  }
-
-  /** Shows what is used of the budget, asked when the metrics are. */
-  showMemory(memory: MemoryBudget): void {
-    this.#gauge('im_memory_budget_bytes', 'Limit of the bytes held for clients, Redis and NATS').set(memory.limitBytes)
-    const used = new Gauge({
-      name: 'im_memory_used_bytes',
-      help: 'Bytes of the memory budget that are used, by kind',
-      labelNames: ['kind'],
-      registers: [this.registry],
-      collect() {
-        for (const [kind, bytes] of Object.entries(memory.usedBy)) this.set({ kind }, bytes)
-      },
-    })
-    used.set({ kind: 'received' }, 0)
   }
 
   #gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Gauge<Label> {

@@ -226,6 +226,8 @@ export interface ImClusterSpec {
     readonly maxFramesPerSecond?: number
     /** Bytes that wait for one client before delivery pauses. The gateway's default is 1048576. */
     readonly maxBufferedBytes?: number
+    /** Bytes that a gateway holds for its clients, Redis and NATS together; past it clients wait and new ones go elsewhere. The gateway's default is an eighth of resources.limits.memory, or of the node's memory, from 16 MiB to 1 GiB. */
+    readonly memoryBudgetBytes?: number
     /** A connection not logged in by then is closed. The gateway's default is 10. */
     readonly loginTimeoutSeconds?: number
     /** How often a client is asked to ping. The gateway's default is 25. */

@@ -44,6 +44,7 @@ const sources: Readonly<Record<string, (spec: ImClusterSpec) => Value>> = {
   IM_MAX_IN_FLIGHT_SENDS: ({ connections }) => connections?.maxInFlightSends,
   IM_MAX_FRAMES_PER_SECOND: ({ connections }) => connections?.maxFramesPerSecond,
   IM_MAX_BUFFERED_BYTES: ({ connections }) => connections?.maxBufferedBytes,
+  IM_MEMORY_BUDGET_BYTES: ({ connections }) => connections?.memoryBudgetBytes,
   IM_LOGIN_TIMEOUT_MS: ({ connections }) => milliseconds(connections?.loginTimeoutSeconds),
   IM_HEARTBEAT_MS: ({ connections }) => milliseconds(connections?.heartbeatSeconds),
   IM_IDLE_TIMEOUT_MS: ({ connections }) => milliseconds(connections?.idleTimeoutSeconds),
