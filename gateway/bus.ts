@@ -141,8 +141,12 @@ export class Bus implements AsyncDisposable {
       return 'bus_away'
     }
     // Only what carries a frame grows without bound: there are few of the others, and they mend what was lost.
-    if (frame !== undefined && this.#memory.room() < frame.length + RECORD_BYTES) {
+    if (frame !== undefined && this.#memory.room('in') < frame.length + RECORD_BYTES) {
       if (record.type === 'push') {
+        if (this.#leftOut.size === 0) {
+          const unconfirmedBytes = this.#published - this.#confirmed
+          this.#logger.warn({ unconfirmedBytes }, 'NATS does not take what it is given: pushes are left to the inbox')
+        }
         this.#leftOut.add(brokerId)
         this.#metrics.leftToInbox.inc({ by: 'bus' })
       }
@@ -266,7 +270,7 @@ export class Bus implements AsyncDisposable {
   #probeReturned(): void {
     this.#probedAt = performance.now()
     this.#arrived(this.#publishedAtProbe)
-    if (this.#leftOut.size > 0 && this.#memory.room() > 0) this.#tellToSync(this.#leftOut)
+    if (this.#leftOut.size > 0 && this.#memory.room('in') > 0) this.#tellToSync(this.#leftOut)
   }
 
   async #watch(nats: NatsConnection): Promise<void> {

@@ -8,8 +8,9 @@ import { limits, NO_CLIENT_TYPE, type ClientFrame, type Frame, type GatewayFrame
 import { decodeJson, encodeJson } from '../protocol/json.ts'
 import type { EncodedFrame } from './encoded-frame.ts'
 import type { Logger } from './logger.ts'
-import type { MemoryAccount, MemoryBudget, MemoryWaiter } from './memory-budget.ts'
+import type { MemoryAccount, MemoryBudget } from './memory-budget.ts'
 import { COPIES, WRITE_BYTES } from './memory-costs.ts'
+import type { Direction, MemoryWaiter } from './memory-queue.ts'
 import type { Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { GatewaySettings } from './settings.ts'
@@ -103,7 +104,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
 
   /** Whether so many bytes more may wait for the client: it is not full, and the gateway has room for them. */
   takes(bytes: number): boolean {
-    return !this.full && this.#memory.room() > bytes
+    return !this.full && this.#memory.room('out') > bytes
   }
 
   /** Takes room for what is read for the client: at most so many bytes; 0 when there is no room for a message. */
@@ -111,8 +112,8 @@ export class Connection implements TransportEvents, MemoryWaiter {
     if (this.full) return 0
     const least = this.#context.settings.maxFrameBytes
     // A client that reads gets one message at a time also when its share is smaller than that.
-    const one = this.waiting ? 0 : Math.min(least, this.#memory.room(this.#turn, 0))
-    const room = Math.max(this.#memory.room(), one)
+    const one = this.waiting ? 0 : Math.min(least, this.#memory.room('out', this.#turn, 0))
+    const room = Math.max(this.#memory.room('out'), one)
     if (room < least) return 0
     const bytes = Math.min(Math.floor(room), mostBytes)
     this.#memory.charge('reads', bytes)
@@ -126,7 +127,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
 
   /** `flushed` will be told once there may be room in the gateway's memory. */
   awaitRoom(): void {
-    if (this.#open) this.#context.memory.wait(this)
+    if (this.#open) this.#context.memory.queue('out').add(this)
   }
 
   /** The login succeeded: frames may be as long as the settings allow. */
@@ -221,13 +222,17 @@ export class Connection implements TransportEvents, MemoryWaiter {
     this.#charge(this.#heldBytes, 0)
   }
 
-  roomAgain(): void {
-    if (!this.#open) return
+  roomAgain(direction: Direction): boolean {
+    if (!this.#open) return false
     this.#turn = true
-    this.#granted = this.#memory.room(true) > this.#expected * COPIES
-    this.#context.events.flushed(this)
-    this.#pump()
+    if (direction === 'out') this.#context.events.flushed(this)
+    else {
+      this.#granted = this.#memory.room('in', true) > this.#expected * COPIES
+      this.#pump()
+    }
     this.#turn = false
+    const nothing = direction === 'out' || (this.#held === 0 && !this.waiting)
+    return nothing && this.#context.memory.queue(direction).has(this)
   }
 
   /** Reads no more until there is room. */
@@ -260,7 +265,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
   #mayBegin(missing: number): boolean {
     if (!this.#admitted) return false
     const alone = this.#held === 0 && this.#inbound.length === 0
-    return this.#memory.room(this.#turn, alone ? 0 : undefined) > missing * COPIES
+    return this.#memory.room('in', this.#turn, alone ? 0 : undefined) > missing * COPIES
   }
 
   #charge(received: number, waiting: number): void {
@@ -277,7 +282,8 @@ export class Connection implements TransportEvents, MemoryWaiter {
     clearTimeout(this.#rateTimer)
     this.#inbound.length = 0
     this.#inboundBytes = 0
-    this.#context.memory.stopWaiting(this)
+    this.#context.memory.queue('in').delete(this)
+    this.#context.memory.queue('out').delete(this)
     this.#settle()
     this.#context.metrics.connections.dec({ transport: this.transport.kind })
     this.#context.events.ended(this)
@@ -312,13 +318,13 @@ export class Connection implements TransportEvents, MemoryWaiter {
   #mayHandle(): boolean {
     if (!this.#open || this.#exclusive || this.#held >= this.#context.settings.maxInFlightSends || this.full)
       return false
-    return this.#rateTimer === undefined && (this.#held === 0 || this.#memory.room() > 0)
+    return this.#rateTimer === undefined && (this.#held === 0 || this.#memory.room('in') > 0)
   }
 
   /** More is read while what may come has room, or when nothing is held of the client. */
   #mayRead(): boolean {
     if (this.#mayFinish || (this.#granted && this.#context.memory.free > 0)) return true
-    return this.#memory.room() > this.#expected * COPIES
+    return this.#memory.room('in') > this.#expected * COPIES
   }
 
   #next(): Frame | undefined {
@@ -374,7 +380,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
     if (pause && !own) {
       // Who has not logged in has nothing to lose here, and must not hold what others need.
       if (!this.#admitted && this.#chargedReceived > 0) return this.close('overloaded')
-      this.#context.memory.wait(this)
+      this.#context.memory.queue('in').add(this)
     }
     if (pause === this.#paused) return
     this.#paused = pause
