@@ -277,7 +277,8 @@ export class Bus implements AsyncDisposable {
     for await (const { type, data } of nats.status()) {
       if (type === Events.Disconnect) this.#away()
       else if (type === Events.Reconnect) await this.#back()
-      else if (type === DebugEvents.StaleConnection) await this.#replace(nats)
+      // What else this connection tells is of no interest any more.
+      else if (type === DebugEvents.StaleConnection) return void (await this.#replace(nats))
       else if (type === Events.Error) this.#logger.error({ reason: data }, 'NATS reports an error')
     }
   }
