@@ -68,6 +68,7 @@ for (const hidden of [false, true]) {
       await cluster.rollBack()
       await sendEach(alice, 'bob', between)
       await assertHeard(phone, [...kept, ...lost, ...between], [5])
+      await until('the other device has them too', () => web.texts.at(-1) === between.at(-1))
       const middle = phone.client.cursor
       assert.equal(middle?.seq, 10)
       await cluster.rollBack()
