@@ -170,6 +170,11 @@ const invalid: readonly (readonly [what: string, spec: Json, message: RegExp])[]
     /must be less than idleTimeout/,
   ],
   [
+    'a memory budget too small for its frames',
+    { connections: { memoryBudgetBytes: 4_194_304, maxFrameBytes: 524_288 } },
+    /must be at least 32 times maxFrameBytes/,
+  ],
+  [
     'an idle time below the default heartbeat',
     { connections: { idleTimeoutSeconds: 25 } },
     /must be less than idleTim/,

@@ -1,3 +1,4 @@
+import { collectGarbage } from './garbage.ts'
 import type { Logger } from './logger.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import type { Metrics } from './metrics.ts'
@@ -14,7 +15,10 @@ export function openMemoryBudget(
       metrics.memoryPressure.set(under ? 1 : 0)
       const figures = { limitBytes, usedBytes: { ...memory.usedBy } }
       if (under) logger.warn(figures, 'memory is short: the heaviest wait, and new logins go elsewhere')
-      else logger.info(figures, 'memory is no longer short')
+      else {
+        logger.info(figures, 'memory is no longer short')
+        collectGarbage()
+      }
     },
     tight,
   })

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { devicePolicies } from '../session/device-policy.ts'
 import { GatewayError } from './errors.ts'
+import { defaultMemoryBudget } from './memory-limit.ts'
 import { buildSettingsTable, parseSettings, type GatewaySettings } from './settings.ts'
 
 const secret = 'x'.repeat(32)
@@ -127,6 +128,34 @@ describe('settings that do not fit together', () => {
       /IM_HEARTBEAT_MS must be less than IM_IDLE_TIMEOUT_MS/,
       /IM_DEDUPE_MS must be more than IM_REDIS_TIMEOUT_MS/,
     )
+  })
+})
+
+describe('the memory budget', () => {
+  const MEBI = 1_048_576
+  test('is by default an eighth of the limit of the container, within bounds', () => {
+    const machine = 64_000 * MEBI
+    for (const [limit, budget] of [
+      [128, 16],
+      [64, 16],
+      [256, 32],
+      [1_024, 128],
+      [20_000, 1_024],
+    ] as const) {
+      assert.equal(defaultMemoryBudget(limit * MEBI, machine), budget * MEBI)
+    }
+    // No limit is 0, or a number that no machine has.
+    for (const none of [0, 2 ** 64, 2 ** 63 - 4_096]) {
+      assert.equal(defaultMemoryBudget(none, 2_048 * MEBI), 256 * MEBI)
+    }
+    assert.equal(parseSettings({ IM_AUTH_SECRET: secret }).memoryBudgetBytes, defaultMemoryBudget())
+  })
+
+  test('must have room for some of the largest frames', () => {
+    const env = { IM_AUTH_SECRET: secret, IM_MAX_FRAME_BYTES: '65536' }
+    assertMistakes({ ...env, IM_MEMORY_BUDGET_BYTES: '2097151' }, /IM_MEMORY_BUDGET_BYTES must be at least 2097152/)
+    assertMistakes({ ...env, IM_MEMORY_BUDGET_BYTES: '1e9' }, /IM_MEMORY_BUDGET_BYTES must be a whole number/)
+    assert.equal(parseSettings({ ...env, IM_MEMORY_BUDGET_BYTES: '2097152' }).memoryBudgetBytes, 2_097_152)
   })
 })
 

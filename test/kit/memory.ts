@@ -13,7 +13,12 @@ export const CONTAINER_BYTES = 256 * MEBI
 export const smallContainer = {
   IM_MEMORY_BUDGET_BYTES: String(CONTAINER_BYTES / 8),
   NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=256',
+  // As in the Dockerfile.
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_TRIM_THRESHOLD_: '131072',
 }
+/** What a gateway that holds nothing may have in buffers. */
+const FREED_BYTES = 20 * MEBI
 /** Linux alone tells the peak. */
 export const untold = process.platform !== 'linux' && 'needs /proc'
 
@@ -64,7 +69,7 @@ export async function assertPressure(gateway: GatewayProcess): Promise<void> {
   assert.ok((await metric(gateway, 'im_closes_total', 'code="overloaded"')) > 0)
 }
 
-/** When it is over new clients are welcome, and nothing is held any more. */
+/** When it is over new clients are welcome, and nothing is held any more, not even as garbage. */
 export async function assertRelieved(gateway: GatewayProcess): Promise<void> {
   await until('a new client is welcome', async () => {
     await using newcomer = await connectTcp(gateway.tcpUrl)
@@ -72,6 +77,7 @@ export async function assertRelieved(gateway: GatewayProcess): Promise<void> {
     return true
   })
   await until('nothing is held', async () => (await metric(gateway, 'im_memory_used_bytes')) < 65_536)
+  await until('buffers are freed', async () => (await metric(gateway, 'nodejs_external_memory_bytes')) < FREED_BYTES)
   await until('no pressure', async () => (await metric(gateway, 'im_memory_pressure')) === 0)
 }
 
