@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test'
 import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
 import { startNats } from '../dev/nats-server.ts'
 import { startRedis } from '../dev/redis-server.ts'
+import { signToken } from '../dev/token.ts'
 import { connect, type Client, type NodeClientOptions } from './index.ts'
 import { Collector, nextEvent } from './test-kit.ts'
 
@@ -165,4 +166,36 @@ test('another device that the policy allows no room for ends the first, which is
   await using same = open('alice', [one.wsUrl], { device: { clientType: 'web', imei: 'alice-2' } })
   await same.ready()
   assert.equal((await second.closed).code, 'replaced')
+})
+
+test('a gateway with another key of tokens takes a client that has a function, by one more token', async () => {
+  const [former, present] = ['the former key of tokens, 32 bytes', 'the present key of tokens, 32 bytes']
+  await using gateways = await startGateways(1, { IM_AUTH_MODE: 'secret', IM_AUTH_SECRET: former })
+  await using changed = await startGateways(1, { IM_AUTH_MODE: 'secret', IM_AUTH_SECRET: present })
+  const [one, two] = [gateways[0], changed[0]]
+  assert.ok(one && two)
+  const keys = [former, present]
+  const token = () => signToken(keys.shift() ?? 'no further key is asked for here', 1, 'alice')
+  await using alice = open('alice', [one.tcpUrl, two.tcpUrl], { token })
+  await alice.ready()
+  const codes: string[] = []
+  alice.on('disconnected', ({ code }) => void codes.push(code))
+  const back = nextEvent(alice, 'connected')
+  one.kill('SIGKILL')
+  assert.equal((await back).url, two.tcpUrl)
+  assert.ok(codes.includes('token_invalid'))
+})
+
+test('a gateway that ends a connection because its token expired gets a new one from the function', async () => {
+  const secret = 'the present key of tokens, 32 bytes'
+  await using gateways = await startGateways(1, { IM_AUTH_MODE: 'secret', IM_AUTH_SECRET: secret })
+  const [one] = gateways
+  assert.ok(one)
+  const short = await signToken(secret, 1, 'alice', '5s')
+  let over = false
+  await using alice = open('alice', [one.tcpUrl], { token: () => (over ? signToken(secret, 1, 'alice') : short) })
+  const ended = nextEvent(alice, 'disconnected')
+  alice.on('disconnected', () => void (over = true))
+  assert.equal((await ended).code, 'token_expired')
+  await alice.ready()
 })

@@ -1,7 +1,7 @@
 import type { FrameOf } from '../protocol/frames.ts'
 import { Backoff } from './backoff.ts'
 import { Connection, describeUrl, type ConnectionEvents } from './connection.ts'
-import { buildLocalEnding, ClientError, type Ending } from './errors.ts'
+import { buildLocalEnding, ClientError, isTokenRefused, type Ending } from './errors.ts'
 import { sleep } from './timing.ts'
 import type { Tokens } from './tokens.ts'
 import type { OpenTransport } from './transport.ts'
@@ -46,6 +46,7 @@ export class Connector {
   #urlIndex = -1
   /** Attempts without back-off since the last stable connection: at most one round over the urls. */
   #quickAttempts = 0
+  /** The last login, or the connection before it, was refused for its token, and the function was asked anew. */
   #tokenRetried = false
   #attempt: Connection | undefined
   #doubtUntil = 0
@@ -78,7 +79,7 @@ export class Connector {
     for (let attempt = 0; ; attempt++) {
       if (ending) {
         if (this.isFinal(ending)) throw new FinalEnding(ending)
-        if (ending.error.code === 'token_expired') this.#forgetToken()
+        if (isTokenRefused(ending.error)) this.#forgetToken()
         const retryInMs = this.#delayAfter(ending)
         this.#events.waiting(ending, retryInMs, attempt)
         await sleep(retryInMs, signal)
@@ -90,10 +91,11 @@ export class Connector {
     }
   }
 
-  /** Whether a client must not try again after this. */
-  isFinal({ advice, error }: Ending): boolean {
+  /** Whether a client must not try again after this. `loggedIn`: it ended a connection that was logged in. */
+  isFinal({ advice, error }: Ending, loggedIn = false): boolean {
     if (advice !== 'do-not-reconnect') return false
-    if (error.code === 'token_expired') return !this.#tokens.renewable || this.#tokenRetried
+    // A token that was good is good no more (its key was changed): a function may have another. Once for each login that worked.
+    if (isTokenRefused(error)) return !this.#tokens.renewable || (this.#tokenRetried && !loggedIn)
     // It was this very client: a newer login of its own is under way, or one that failed took effect after all.
     if (error.code === 'replaced') return !this.loggingIn && Date.now() > this.#doubtUntil
     return true

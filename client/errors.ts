@@ -82,6 +82,11 @@ export function buildGatewayError(number: number, message: string, options: { ou
   })
 }
 
+/** Whether a gateway refused the token, and another one may be good. */
+export function isTokenRefused({ code }: ClientError): boolean {
+  return code === 'token_invalid' || code === 'token_expired'
+}
+
 /** How a connection ended, or why it never began. */
 export interface Ending {
   readonly error: ClientError

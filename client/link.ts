@@ -165,7 +165,7 @@ export class Link {
     this.#current = undefined
     this.#available = buildAvailable()
     this.#connector.ended(connection)
-    if (this.#connector.isFinal(ending)) return this.#events.ended(ending)
+    if (this.#connector.isFinal(ending, true)) return this.#events.ended(ending)
     if (!this.#departing) return this.#depart({ after: ending })
     this.#hurry.abort()
     // In a hand-over the new login ends the old connection; its answer is just not here yet.

@@ -12,7 +12,7 @@ export type AckMode = 'auto' | 'manual' | 'none'
 export interface ClientOptions {
   /** Where gateways are, tried in this order and round again: `ws://`, `wss://`, and in Node `tcp://` and `tls://`. */
   readonly urls: string | readonly string[]
-  /** A JWT, or what gets one: called again when the token is about to expire. */
+  /** A JWT, or what gets one: called again when the token is about to expire, and when a gateway refuses it. */
   readonly token: Token
   /** What this installation is. A login of the same device replaces the one before. */
   readonly device: { readonly clientType: ClientTypeName | number; readonly imei: string }

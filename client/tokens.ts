@@ -1,4 +1,4 @@
-import { buildLocalError, ClientError } from './errors.ts'
+import { buildLocalError, ClientError, isTokenRefused } from './errors.ts'
 import { MAX_DELAY_MS, within } from './timing.ts'
 
 export type Token = string | (() => string | Promise<string>)
@@ -79,13 +79,17 @@ export class Tokens {
   }
 
   async #renew(): Promise<void> {
+    const usableUntil = this.#expiresAt
     try {
       this.expiresAt(await this.#events.renew(await this.#fetch()))
     } catch (error) {
       if (this.#stopped) return
+      // The next login is not to begin with a token that was just refused.
+      if (error instanceof ClientError && isTokenRefused(error)) this.invalidate()
+      this.#expiresAt = usableUntil
       this.#events.failed(error instanceof ClientError ? error : buildLocalError('token_failed', '', { cause: error }))
       this.pause()
-      this.#schedule(Math.max(MIN_INTERVAL_MS, Math.min(RETRY_MS, (this.#expiresAt - Date.now()) / 4)))
+      this.#schedule(Math.max(MIN_INTERVAL_MS, Math.min(RETRY_MS, (usableUntil - Date.now()) / 4)))
     }
   }
 
