@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, mock, test } from 'node:test'
@@ -37,6 +37,8 @@ interface KeyServer extends AsyncDisposable {
   /** Answers in another way than with the keys. */
   answer: ((response: ServerResponse) => void) | undefined
   fetches: number
+  /** Emits `fetch` at each. */
+  readonly fetched: EventEmitter
   /** Away: nobody listens on the port. */
   stop(): Promise<void>
   start(): Promise<void>
@@ -45,6 +47,7 @@ interface KeyServer extends AsyncDisposable {
 async function startKeyServer(...keys: JWK[]): Promise<KeyServer> {
   const http = createServer((_request, response) => {
     server.fetches += 1
+    server.fetched.emit('fetch')
     if (server.answer === undefined) response.end(JSON.stringify({ keys: server.keys }))
     else server.answer(response)
   })
@@ -56,6 +59,7 @@ async function startKeyServer(...keys: JWK[]): Promise<KeyServer> {
     keys,
     answer: undefined,
     fetches: 0,
+    fetched: new EventEmitter(),
     async stop() {
       if (!http.listening) return
       const closed = once(http, 'close')
@@ -117,23 +121,49 @@ describe('a key set', () => {
     assert.equal(server.fetches, 1)
   })
 
-  test('that rotates is fetched again for an unknown key id, at most once in 30 seconds', async () => {
+  test('that rotates is fetched again for a token of the new key, at once and together for all', async () => {
     const [first, second] = [await createSigner('ES256', 'first'), await createSigner('ES256', 'second')]
     await using server = await startKeyServer(first.jwk)
     const authenticate = authenticateByKeys(server)
     await authenticate(await first.sign())
     server.keys = [second.jwk]
-    for (let tries = 0; tries < 10; tries++) await assertRefused(authenticate(await second.sign()), 'token_invalid')
-    assert.equal(server.fetches, 1)
-
-    goOn(31_000)
-    await authenticate(await second.sign())
+    const token = await second.sign()
+    await Promise.all(Array.from({ length: 50 }, () => authenticate(token)))
     assert.equal(server.fetches, 2)
     await assertRefused(authenticate(await first.sign()), 'token_invalid')
-    for (let tries = 0; tries < 10; tries++) {
-      await assertRefused(authenticate(await second.sign({}, { kid: `made-up-${tries}` })), 'token_invalid')
-    }
-    assert.equal(server.fetches, 2)
+  })
+
+  test('is fetched at a bounded rate for a flood of invented key ids, and a new key is taken all the same', async () => {
+    const [first, second] = [await createSigner('ES256', 'first'), await createSigner('ES256', 'second')]
+    await using server = await startKeyServer(first.jwk)
+    const authenticate = authenticateByKeys(server)
+    await authenticate(await first.sign())
+    const begun = performance.now()
+    const invented = await Promise.all(Array.from({ length: 500 }, (_, n) => first.sign({}, { kid: `invented-${n}` })))
+    const taken = new AbortController()
+    const flood = Array.from({ length: 20 }, async (_, lane) => {
+      for (let n = lane; !taken.signal.aborted; n = (n + 20) % invented.length) {
+        await assertRefused(authenticate(invented[n] ?? ''), 'token_invalid')
+      }
+    })
+    while (server.fetches < 2) await once(server.fetched, 'fetch')
+    server.keys = [first.jwk, second.jwk]
+    await authenticate(await second.sign())
+    taken.abort()
+    await Promise.all(flood)
+    // One at the first login, one at once, and then one every five seconds.
+    const most = 2 + (performance.now() - begun) / 5_000
+    assert.ok(server.fetches <= most, `${server.fetches} fetches, and at most ${most} were allowed`)
+  })
+
+  test('that cannot be fetched again is no fault of a token with an unknown key id', async () => {
+    const [first, second] = [await createSigner('ES256', 'first'), await createSigner('ES256', 'second')]
+    await using server = await startKeyServer(first.jwk)
+    const authenticate = authenticateByKeys(server)
+    await authenticate(await first.sign())
+    server.answer = (response) => response.writeHead(500).end()
+    await assertRefused(authenticate(await second.sign()), 'unavailable')
+    await authenticate(await first.sign())
   })
 
   test('is believed for ten minutes when its server is away, and fetched again after that', async () => {

@@ -1,6 +1,7 @@
-import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
+import { errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
 import { ProtocolError } from '../protocol/errors.ts'
 import { limits } from '../protocol/frames.ts'
+import { createKeySet } from './key-set.ts'
 import type { GatewaySettings } from './settings.ts'
 
 /** Who a token speaks for, and until when: `expiresAt` in milliseconds since 1970, 0 for never. */
@@ -20,10 +21,6 @@ export type Authenticate = (token: string) => Promise<Principal>
 
 /** Tolerated difference between this clock and the issuer's, in seconds, for a token that is not valid yet. */
 const CLOCK_TOLERANCE = 5
-/** How long a fetched key set is used, and how long an unknown key id waits before the set is fetched again. */
-const JWKS_CACHE_MS = 600_000
-const JWKS_COOLDOWN_MS = 30_000
-const JWKS_TIMEOUT_MS = 5_000
 
 /** Builds the check that `IM_AUTH_MODE` asks for. */
 export function createAuthenticate(settings: GatewaySettings): Authenticate {
@@ -75,11 +72,7 @@ function createVerify(settings: GatewaySettings, options: JWTVerifyOptions): (to
     const key = new TextEncoder().encode(settings.authSecret)
     return async (token) => (await jwtVerify(token, key, { ...options, algorithms: ['HS256'] })).payload
   }
-  const keys = createRemoteJWKSet(new URL(settings.authJwksUrl), {
-    cacheMaxAge: JWKS_CACHE_MS,
-    cooldownDuration: JWKS_COOLDOWN_MS,
-    timeoutDuration: JWKS_TIMEOUT_MS,
-  })
+  const keys = createKeySet(new URL(settings.authJwksUrl))
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
   return async (token) => (await jwtVerify(token, keys, { ...options, algorithms })).payload
 }
