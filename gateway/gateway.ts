@@ -50,7 +50,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
 
   // Whatever is opened is closed again in the opposite order, also when the start fails half-way.
   await using stack = new AsyncDisposableStack()
-  const { tlsCertFile, tlsKeyFile } = settings
+  const { tlsCertFile, tlsKeyFile, offlineRetentionMs } = settings
   const tls = tlsCertFile === '' ? undefined : await TlsCredentials.load(tlsCertFile, tlsKeyFile, logger, metrics)
   stack.use(tls)
   const admin = stack.use(
@@ -73,7 +73,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
   await lease.acquire(stop)
-  stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, logger))
+  stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, { offlineRetentionMs, logger }))
   const replaced = new AbortController()
   const keeper = stack.use(
     new LeaseKeeper(
@@ -103,7 +103,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     holdsLease: () => keeper.holds,
   }
   const { dispatcher, verifier, ghosts, busEvents } = createServices(links, stack)
-  const former = stack.use(cleanFormerIncarnations(redis, keys, incarnation, { metrics, logger }))
+  const former = stack.use(cleanFormerIncarnations(redis, keys, incarnation, { offlineRetentionMs, metrics, logger }))
   const primaryChanged = () => {
     metrics.primaryChanges.inc()
     logger.warn('Redis has another primary, or was restarted: looking for what it may have lost')

@@ -9,6 +9,12 @@ import type { Metrics } from './metrics.ts'
 
 const RETRY_MS = 2_000
 
+interface CleanupContext {
+  readonly offlineRetentionMs: number
+  readonly metrics: Metrics
+  readonly logger: Logger
+}
+
 /** The cleanup of former processes of this brokerId. */
 export interface FormerCleanup extends AsyncDisposable {
   /** Looks for some again: Redis may have been set back to when they were there. */
@@ -23,7 +29,7 @@ export function cleanFormerIncarnations(
   redis: RedisClient,
   keys: Keys,
   own: Incarnation,
-  context: { metrics: Metrics; logger: Logger },
+  context: CleanupContext,
 ): FormerCleanup {
   const stop = new AbortController()
   let cleaning = cleanUntilDone(redis, keys, own, context, stop.signal)
@@ -42,7 +48,7 @@ async function cleanUntilDone(
   redis: RedisClient,
   keys: Keys,
   own: Incarnation,
-  { metrics, logger }: { metrics: Metrics; logger: Logger },
+  { offlineRetentionMs, metrics, logger }: CleanupContext,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
@@ -51,7 +57,7 @@ async function cleanUntilDone(
       const former = await formerIncarnations(redis, keys, own.brokerId, own.bootId)
       if (former.length === 0) return
       for (const incarnation of former) {
-        const result = await cleanIncarnation(redis, keys, incarnation, { signal })
+        const result = await cleanIncarnation(redis, keys, incarnation, { offlineRetentionMs, signal })
         metrics.cleanedSessions.inc(result.removed)
         const { bootId } = incarnation
         if (result.removed > 0) logger.info({ bootId, removed: result.removed }, 'cleaned a former incarnation')
@@ -73,13 +79,13 @@ export async function leaveDirectory(
   keys: Keys,
   lease: BrokerLease,
   own: Incarnation,
-  logger: Logger,
+  { offlineRetentionMs, logger }: Omit<CleanupContext, 'metrics'>,
 ): Promise<void> {
   try {
     await lease.release()
     // The first pass marks the entry, the second ends it.
-    await cleanIncarnation(redis, keys, own, { graceMs: 0 })
-    await cleanIncarnation(redis, keys, own, { graceMs: 0 })
+    await cleanIncarnation(redis, keys, own, { offlineRetentionMs, graceMs: 0 })
+    await cleanIncarnation(redis, keys, own, { offlineRetentionMs, graceMs: 0 })
   } catch (err) {
     logger.warn({ err }, 'this incarnation could not be taken out of the directory; a cleanup will')
   }

@@ -191,3 +191,15 @@ describe('docs/settings.md', () => {
     assert.equal(parse({ IM_DEVICE_POLICY: json }).devicePolicy.classes.length, 2)
   })
 })
+
+test('docs/protocol.md states the defaults that a client rests on', () => {
+  const text = readFileSync(new URL('../docs/protocol.md', import.meta.url), 'utf8').replaceAll(/\s+/g, ' ')
+  const { idleTimeoutMs, frameTimeoutMs, dedupeMs } = parse()
+  for (const phrase of [
+    `idle time-out (${idleTimeoutMs / 1000} s by default)`,
+    `finished in time (${frameTimeoutMs / 1000} s by default)`,
+    `dedupe window (${dedupeMs / 60_000} minutes by default)`,
+  ]) {
+    assert.ok(text.includes(phrase), phrase)
+  }
+})

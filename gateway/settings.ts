@@ -14,6 +14,7 @@ import {
   type SettingsOf,
 } from '../process/settings.ts'
 import { parseDevicePolicy } from '../session/device-policy.ts'
+import { defaults } from '../session/settings.ts'
 import { GatewayError } from './errors.ts'
 import { defaultMemoryBudget, leastMemoryBudget } from './memory-limit.ts'
 
@@ -127,26 +128,29 @@ const table = {
   ),
   SLOW_CONSUMER_TIMEOUT_MS: milliseconds(30_000, 'a connection whose delivery pauses for this long is closed'),
   INBOX_MAX_LENGTH: integer(
-    10_000,
+    defaults.maxLength,
     [1, 10_000_000],
     'messages retained per inbox (trimmed in blocks, so somewhat more)',
   ),
   INBOX_RETENTION_MS: setting(
-    integer(7 * DAY, [1_000, 3650 * DAY], '').schema,
-    String(7 * DAY),
+    integer(defaults.retentionMs, [1_000, 3650 * DAY], '').schema,
+    String(defaults.retentionMs),
     'how long a message is retained (7 days)',
   ),
   CURSOR_RETENTION_MS: setting(
-    integer(90 * DAY, [1_000, 3650 * DAY], '').schema,
-    String(90 * DAY),
+    integer(defaults.cursorRetentionMs, [1_000, 3650 * DAY], '').schema,
+    String(defaults.cursorRetentionMs),
     'how long the cursors of an idle user are retained (90 days)',
   ),
-  DEDUPE_MS: milliseconds(600_000, 'how long a retry with the same messageId is recognised'),
-  OFFLINE_RETENTION_MS: milliseconds(3_600_000, 'how long a session stays in the directory as offline'),
-  LEASE_MS: milliseconds(6_000, 'life of the lease; renewed three times in that', 300),
+  DEDUPE_MS: milliseconds(defaults.dedupeMs, 'how long a retry with the same messageId is recognised'),
+  OFFLINE_RETENTION_MS: milliseconds(
+    defaults.offlineRetentionMs,
+    'how long a session stays in the directory as offline',
+  ),
+  LEASE_MS: milliseconds(defaults.leaseMs, 'life of the lease; renewed three times in that', 300),
   VERIFY_ROUND_MS: milliseconds(8_000, 'how long a round takes that compares all sessions and heads with Redis'),
   ROUTE_CACHE_MS: milliseconds(5_000, 'how long the route of a transient message is believed'),
-  REDIS_TIMEOUT_MS: milliseconds(3_000, 'deadline of one Redis command'),
+  REDIS_TIMEOUT_MS: milliseconds(defaults.redisTimeoutMs, 'deadline of one Redis command'),
   DRAIN_RATE: integer(200, [1, 1_000_000], 'clients told to go away per second'),
   DRAIN_DEADLINE_MS: milliseconds(30_000, 'connections left by then are closed'),
   DRAIN_JITTER_MS: milliseconds(2_000, 'a client told to go away waits a random time up to this', 0),

@@ -1,7 +1,7 @@
 import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../session/redis.ts'
 import type { SessionError } from '../session/errors.ts'
+import { defaults } from '../session/settings.ts'
 
-const COMMAND_TIMEOUT_MS = 3_000
 const READY_TIMEOUT_MS = 3_000
 
 interface Entry {
@@ -29,7 +29,7 @@ export class RedisPool implements AsyncDisposable {
       const created: Entry = {
         client: connectRedis(url, {
           connectionName: 'im-operator',
-          commandTimeoutMs: COMMAND_TIMEOUT_MS,
+          commandTimeoutMs: defaults.redisTimeoutMs,
           onError: (error) => (created.lastError = error),
         }),
         users: new Set(),

@@ -14,6 +14,7 @@ after(async () => {
   await server[Symbol.asyncDispose]()
 })
 
+const kept = { offlineRetentionMs: 7_200_000 }
 const user = { appId: 1, userId: 'alice' }
 
 async function setUp() {
@@ -22,7 +23,7 @@ async function setUp() {
   const dead = createIncarnation()
   const lease = new BrokerLease(redis, keys, dead)
   await lease.acquire()
-  const clean = (graceMs = 60_000) => cleanIncarnation(redis, keys, dead, { graceMs, batch: 10 })
+  const clean = (graceMs = 60_000) => cleanIncarnation(redis, keys, dead, { ...kept, graceMs, batch: 10 })
   const left = async () => ({
     index: await redis.exists(keys.index(dead.brokerId, dead.bootId)),
     register: (await formerIncarnations(redis, keys, dead.brokerId, '')).filter(({ bootId }) => bootId === dead.bootId)
@@ -100,7 +101,7 @@ test('of two who clean at once, the slow one does not bring back what the other 
     const { directory, dead, lease, clean, left, keys } = await setUp()
     await Promise.all(Array.from({ length: 100 }, (_, at) => directory.login(createDraft({ userId: `u${at}` }, dead))))
     await lease.release()
-    const slow = cleanIncarnation(redis, keys, dead, { batch: 1 })
+    const slow = cleanIncarnation(redis, keys, dead, { ...kept, batch: 1 })
     while (!(await clean(0)).finished);
     await slow
     assert.deepEqual(await left(), { index: 0, register: 0 })
@@ -155,6 +156,19 @@ test('a cleanup stops at its signal and goes on later', async () => {
   const { directory, dead, lease, clean, keys } = await setUp()
   await directory.login(createDraft({}, dead))
   await lease.release()
-  await assert.rejects(cleanIncarnation(redis, keys, dead, { signal: AbortSignal.abort() }), { name: 'AbortError' })
+  await assert.rejects(cleanIncarnation(redis, keys, dead, { ...kept, signal: AbortSignal.abort() }), {
+    name: 'AbortError',
+  })
   assert.equal((await clean(0)).removed, 1)
+})
+
+test('what is left of a user ends with the retention of offline sessions that the cleanup is given', async () => {
+  const { keys, directory, dead, lease, clean } = await setUp()
+  await directory.login(createDraft({}, dead))
+  const elsewhere = await directory.login(createDraft({ imei: 'other' }))
+  await directory.setOffline(elsewhere.session)
+  await lease.release()
+  assert.equal((await clean()).removed, 1)
+  const left = await redis.pttl(keys.sessions(user))
+  assert.ok(left > 3_600_000 && left <= kept.offlineRetentionMs, `${left} ms`)
 })

@@ -17,7 +17,8 @@ export interface CleanOptions {
   readonly graceMs?: number
   /** Sessions looked at in one round trip. */
   readonly batch?: number
-  readonly offlineRetentionMs?: number
+  /** As the cluster's gateways have it: when what is left of a user without a device online ends. */
+  readonly offlineRetentionMs: number
   readonly signal?: AbortSignal
 }
 
@@ -52,7 +53,7 @@ export async function cleanIncarnation(
   redis: RedisClient,
   keys: Keys,
   incarnation: Cleaned,
-  options: CleanOptions = {},
+  options: CleanOptions,
 ): Promise<CleanResult> {
   const graceMs = options.graceMs ?? defaults.graceMs
   const index = keys.index(incarnation.brokerId, incarnation.bootId)
@@ -99,7 +100,7 @@ async function removeSessions(
   keys: Keys,
   incarnation: Cleaned,
   unindex: boolean,
-  { batch = 200, offlineRetentionMs = defaults.offlineRetentionMs, signal }: CleanOptions,
+  { batch = 200, offlineRetentionMs, signal }: CleanOptions,
 ): Promise<{ removed: number; orphans: number }> {
   const index = keys.index(incarnation.brokerId, incarnation.bootId)
   const total = { removed: 0, orphans: 0 }

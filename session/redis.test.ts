@@ -222,7 +222,7 @@ test('the rights that docs/operations.md names are enough', async () => {
     assert.equal((await readReplids(limited)).length, 1)
     await directory.setOffline(session)
     await lease.release()
-    const options = { graceMs: 0 }
+    const options = { graceMs: 0, offlineRetentionMs: 60_000 }
     await cleanIncarnation(limited, keys, incarnation, options)
     assert.equal((await cleanIncarnation(limited, keys, incarnation, options)).finished, true)
   } finally {

@@ -1,4 +1,4 @@
-/** Defaults of what the directory and the inboxes keep, in milliseconds unless said otherwise. */
+/** Defaults of what the directory and the inboxes keep, in milliseconds unless said otherwise; the gateway's settings have theirs from here. */
 export const defaults = {
   leaseMs: 6000,
   /** Messages of one inbox. */
@@ -7,8 +7,10 @@ export const defaults = {
   /** Cursors and epochs outlive the messages, so that a device learns what it missed. */
   cursorRetentionMs: 90 * 24 * 3600_000,
   dedupeMs: 10 * 60_000,
-  /** Sessions of a user who is not online with any device. */
-  offlineRetentionMs: 30 * 24 * 3600_000,
+  /** A session whose connection has ended, and what Redis has of a user who is not online with any device. */
+  offlineRetentionMs: 3600_000,
+  /** One command. */
+  redisTimeoutMs: 3000,
   /** How long a login keeps trying while others of the same user come first. */
   contendedMs: 3000,
   /** Between the first pass of a cleanup and the last. */

@@ -36,6 +36,8 @@ export interface CleanupContext extends DepartureContext {
   readonly clusterName: string
   /** Between the passes of a cleanup; the directory's own default when absent. */
   readonly graceMs?: number
+  /** `directory.offlineRetentionSeconds` of the ImCluster, or the gateway's default. */
+  readonly offlineRetentionMs: number
   readonly signal: AbortSignal
 }
 
@@ -83,7 +85,7 @@ async function cleanBroker(
   incarnation: RegisteredIncarnation,
   lease: LeaseProof,
 ): Promise<Outcome> {
-  const { redis, keys, readPod, recorded, graceMs, signal } = context
+  const { redis, keys, readPod, recorded, graceMs, offlineRetentionMs, signal } = context
   const { brokerId, podUid, bootId } = incarnation
   const pod = findPodProof(incarnation, await readPod(brokerId))
   if (pod === undefined) {
@@ -92,6 +94,7 @@ async function cleanBroker(
   }
   try {
     const result = await cleanIncarnation(redis, keys, incarnation, {
+      offlineRetentionMs,
       signal,
       ...(graceMs !== undefined && { graceMs }),
     })

@@ -1,3 +1,4 @@
+import { defaults } from '../../session/settings.ts'
 import { cleanDeadBrokers, type CleanupRound } from '../cleanup/broker-cleanup.ts'
 import { readPodFacts } from '../cleanup/pod.ts'
 import type { ImCluster } from '../api/imcluster.ts'
@@ -27,6 +28,7 @@ export async function reconcileDirectory(
   const { namespace, name: clusterName } = cluster.metadata
   const unwritten = context.memory.unwritten(key)
   const recorded = context.memory.recorded(key)
+  const offlineSeconds = cluster.spec.directory?.offlineRetentionSeconds
   for (const { bootId, sessionsRemoved } of cluster.status?.cleanups ?? []) {
     recorded.set(bootId, Math.max(sessionsRemoved, recorded.get(bootId) ?? 0))
   }
@@ -38,6 +40,7 @@ export async function reconcileDirectory(
       readPod: (name) => readPodFacts(context.api, { namespace, name }, signal),
       known: cluster.status?.brokers ?? [],
       recorded,
+      offlineRetentionMs: offlineSeconds === undefined ? defaults.offlineRetentionMs : offlineSeconds * 1000,
       signal,
       ...(graceMs !== undefined && { graceMs }),
     })

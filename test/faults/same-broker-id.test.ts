@@ -72,7 +72,7 @@ describe('the same brokerId started again', () => {
     // The same devices log in at the new boot, under the same brokerId, and the last pass comes.
     await using here = await RawClient.login(next, { user: 'alice', imei: 'here' })
     await using carol = await RawClient.login(next, { user: 'carol' })
-    const last = await cleanIncarnation(store.redis, store.keys, entry, { graceMs: 0 })
+    const last = await cleanIncarnation(store.redis, store.keys, entry, { graceMs: 0, offlineRetentionMs: 60_000 })
     assert.deepEqual(last, { removed: 0, removedInAll: 3, orphans: 0, finished: true, waitMs: 0 })
     assert.deepEqual(await store.traces(former), [])
     assert.deepEqual(await placesOf(store, 'alice'), ['here@gw-0', 'moved@gw-1', 'there@gw-1'])
