@@ -20,6 +20,8 @@ const recordSchema = z.discriminatedUnion('type', [
     connectionId: z.string(),
     code: z.enum(['replaced', 'displaced']),
     clientType: z.number(),
+    /** The most devices of a user, when that was the reason. */
+    maxDevices: z.number().optional(),
   }),
   /** Pushes may have been lost: compare the heads of all streams. */
   z.object({ type: z.literal('sync') }),

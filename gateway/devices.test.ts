@@ -94,6 +94,21 @@ describe('a device policy', () => {
     })
   }
 
+  for (const at of ['this gateway', 'another gateway'] as const) {
+    test(`unlimited ends at the most devices of a user, and whoever has to leave at ${at} is told so`, async () => {
+      const here = await bench.startHere(`bound-${at.split(' ')[0]}`, { MAX_DEVICES: '2' })
+      const next = at === 'this gateway' ? here : await bench.startHere('bound-next', { MAX_DEVICES: '2' })
+      const token = `1:bound at ${at}`
+      const first = await loginTcp(here, { token, imei: 'first' })
+      await using second = await loginTcp(here, { token, imei: 'second' })
+      await using third = await loginTcp(next, { token, clientType: ios, imei: 'third' })
+      const { name, frame } = await first.waitForEnd()
+      assert.deepEqual([name, frame?.clientType], ['displaced', ios])
+      assert.match(frame?.message ?? '', /at most 2 devices online/)
+      await Promise.all([second.sync(), third.sync()])
+    })
+  }
+
   test('lets only one of many simultaneous logins survive where it allows one', async () => {
     const attempts = Array.from({ length: 12 }, async (_, index) => {
       const client = await connectWebSocket(gateways.single[index % 2 === 0 ? 0 : 1].wsUrl)

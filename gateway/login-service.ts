@@ -1,7 +1,7 @@
 import { ProtocolError } from '../protocol/errors.ts'
 import { limits, clientTypes, type FrameOf } from '../protocol/frames.ts'
 import { formatIncarnation, type Incarnation } from '../session/broker.ts'
-import type { Directory } from '../session/directory.ts'
+import type { Directory, LoginResult } from '../session/directory.ts'
 import { SessionError } from '../session/errors.ts'
 import { resume, type Cursor, type StreamState } from '../session/stream-state.ts'
 import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../session/user-session.ts'
@@ -32,6 +32,14 @@ export interface LoginContext {
   readonly logger: Logger
   /** Whether this process surely still holds its lease: else a session written now might outlive its cleanup. */
   readonly holdsLease: () => boolean
+}
+
+/** Which connection lost its session, to a device of which clientType. `maxDevices`: the bound that was the reason, if it was. */
+export interface Eviction {
+  readonly connectionId: string
+  readonly code: 'replaced' | 'displaced'
+  readonly clientType: number
+  readonly maxDevices?: number | undefined
 }
 
 /** The way of a session from login frame to departure. */
@@ -106,8 +114,9 @@ export class LoginService {
   }
 
   /** The session lost its place to a newer login, here or at another broker. */
-  evict(connectionId: string, code: 'replaced' | 'displaced', clientType: number): void {
-    this.#context.table.get(connectionId)?.connection.close(code, { clientType })
+  evict({ connectionId, code, clientType, maxDevices }: Eviction): void {
+    const message = maxDevices === undefined ? {} : { message: buildCrowdedMessage(maxDevices) }
+    this.#context.table.get(connectionId)?.connection.close(code, { clientType, ...message })
   }
 
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
@@ -132,7 +141,7 @@ export class LoginService {
       })
     if (result === undefined) return undefined
     if (result.replaced !== undefined) this.#evict(result.replaced, 'replaced', draft.clientType)
-    this.evictDisplaced(result.displaced, draft.clientType)
+    this.evictDisplaced(result, draft.clientType)
     if (!connection.open) {
       table.remove(session)
       await departures.leave(result.session)
@@ -196,14 +205,23 @@ export class LoginService {
   }
 
   /** Tells sessions, which the directory has removed already, that they are displaced by a device of this clientType. */
-  evictDisplaced(displaced: readonly UserSession[], clientType: number): void {
-    for (const session of displaced) this.#evict(session, 'displaced', clientType)
+  evictDisplaced({ displaced, crowdedOut }: Pick<LoginResult, 'displaced' | 'crowdedOut'>, clientType: number): void {
+    const { maxDevices } = this.#context.settings
+    for (const session of displaced) {
+      this.#evict(session, 'displaced', clientType, crowdedOut.includes(session) ? { maxDevices } : {})
+    }
   }
 
   /** A lost eviction is made up for by the verifying round of the broker that holds the session. */
-  #evict({ brokerId, connectionId }: UserSession, code: 'replaced' | 'displaced', clientType: number): void {
-    if (brokerId === this.#context.incarnation.brokerId) this.evict(connectionId, code, clientType)
-    else this.#context.bus.publish(brokerId, { type: 'evict', connectionId, code, clientType })
+  #evict(
+    { brokerId, connectionId }: UserSession,
+    code: Eviction['code'],
+    clientType: number,
+    bound: Pick<Eviction, 'maxDevices'> = {},
+  ): void {
+    const eviction = { connectionId, code, clientType, ...bound }
+    if (brokerId === this.#context.incarnation.brokerId) this.evict(eviction)
+    else this.#context.bus.publish(brokerId, { type: 'evict', ...eviction })
   }
 
   /** Never rejects: without Redis the other devices are not told. */
@@ -255,6 +273,10 @@ export function toProtocolError(error: unknown): ProtocolError {
   if (error instanceof ProtocolError) return error
   const retryable = error instanceof SessionError && error.retryable
   return new ProtocolError(retryable ? 'unavailable' : 'internal', undefined, { cause: error })
+}
+
+function buildCrowdedMessage(maxDevices: number): string {
+  return `another device of the user logged in, and a user may have at most ${maxDevices} devices online, whatever the device policy`
 }
 
 function causeOf({ cause }: Error): string | undefined {

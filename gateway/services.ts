@@ -48,11 +48,16 @@ export interface Services {
 export function createServices(links: Links, stack: AsyncDisposableStack): Services {
   const { settings, incarnation, redis, keys, bus, table, memory, metrics, logger, holdsLease } = links
   const { brokerId, maxFrameBytes, slowConsumerTimeoutMs } = settings
-  const directory = new Directory(redis, keys, settings.devicePolicy, {
-    offlineRetentionMs: settings.offlineRetentionMs,
-    cursorRetentionMs: settings.cursorRetentionMs,
-    onGarbage: (err) => logger.warn({ err }, 'a stored session cannot be read; skipped'),
-  })
+  const directory = new Directory(
+    redis,
+    keys,
+    { ...settings.devicePolicy, maxDevices: settings.maxDevices },
+    {
+      offlineRetentionMs: settings.offlineRetentionMs,
+      cursorRetentionMs: settings.cursorRetentionMs,
+      onGarbage: (err) => logger.warn({ err }, 'a stored session cannot be read; skipped'),
+    },
+  )
   const inbox = new Inbox(redis, keys, {
     maxLength: settings.inboxMaxLength,
     retentionMs: settings.inboxRetentionMs,
@@ -87,9 +92,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   const router = new Router({ brokerId, maxFrameBytes, table, inbox, directory, bus, routes, ghosts, metrics })
   const presence = new Presence(directory, (brokerIds) => readLeases(redis, keys, brokerIds))
   const dispatcher = new Dispatcher(logins, router, presence, cursors, memory)
-  const verifier = stack.use(
-    new Verifier({ directory, table, logins, cursors, metrics, logger }, settings.verifyRoundMs),
-  )
+  const verifier = stack.use(new Verifier({ directory, table, logins, cursors, metrics, logger }, settings))
 
   const handle = (record: BusRecord, frame: Uint8Array): void => {
     switch (record.type) {
@@ -102,7 +105,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
       case 'notice':
         return logins.notice(record, record.connectionId, EncodedFrame.fromBinary(frame))
       case 'evict':
-        return logins.evict(record.connectionId, record.code, record.clientType)
+        return logins.evict(record)
       case 'sync':
         return verifier.verifyAll()
       case 'probe':

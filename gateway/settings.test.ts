@@ -192,13 +192,18 @@ describe('docs/settings.md', () => {
   })
 })
 
-test('docs/protocol.md states the defaults that a client rests on', () => {
-  const text = readFileSync(new URL('../docs/protocol.md', import.meta.url), 'utf8').replaceAll(/\s+/g, ' ')
-  const { idleTimeoutMs, frameTimeoutMs, dedupeMs } = parse()
+test('the docs for clients state the defaults that a client rests on', () => {
+  const pages = ['protocol', 'client'].map((name) =>
+    readFileSync(new URL(`../docs/${name}.md`, import.meta.url), 'utf8'),
+  )
+  const text = pages.join('\n').replaceAll(/\s+/g, ' ')
+  const { idleTimeoutMs, frameTimeoutMs, dedupeMs, maxDevices } = parse()
   for (const phrase of [
     `idle time-out (${idleTimeoutMs / 1000} s by default)`,
     `finished in time (${frameTimeoutMs / 1000} s by default)`,
     `dedupe window (${dedupeMs / 60_000} minutes by default)`,
+    `a user has at most ${maxDevices} devices online by default`,
+    `whatever the policy (${maxDevices} by default)`,
   ]) {
     assert.ok(text.includes(phrase), phrase)
   }

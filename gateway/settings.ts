@@ -13,7 +13,7 @@ import {
   text,
   type SettingsOf,
 } from '../process/settings.ts'
-import { parseDevicePolicy } from '../session/device-policy.ts'
+import { MAX_DEVICES, parseDevicePolicy } from '../session/device-policy.ts'
 import { defaults } from '../session/settings.ts'
 import { GatewayError } from './errors.ts'
 import { defaultMemoryBudget, leastMemoryBudget } from './memory-limit.ts'
@@ -96,7 +96,12 @@ const table = {
         }
       }),
     'unlimited',
-    '`single`, `dual`, `triple`, `unlimited`, or a JSON table of device classes',
+    '`single`, `dual`, `triple`, `unlimited` (up to `IM_MAX_DEVICES`), or a JSON table of device classes',
+  ),
+  MAX_DEVICES: integer(
+    defaults.maxDevices,
+    [1, MAX_DEVICES],
+    'devices of a user online at once, whatever the policy; past it the one that logged in first is closed',
   ),
   LOGIN_TIMEOUT_MS: milliseconds(10_000, 'a connection not logged in by then is closed'),
   HEARTBEAT_MS: milliseconds(25_000, 'how often a client is asked to ping'),

@@ -6,6 +6,7 @@ import type { CursorWriter } from './cursor-writer.ts'
 import type { Logger } from './logger.ts'
 import type { LoginService } from './login-service.ts'
 import type { Metrics } from './metrics.ts'
+import type { GatewaySettings } from './settings.ts'
 
 const TICK_MS = 500
 const BATCH = 500
@@ -23,6 +24,7 @@ export class Verifier implements AsyncDisposable {
   readonly #metrics: Metrics
   readonly #logger: Logger
   readonly #roundMs: number
+  readonly #maxDevices: number
   readonly #timer: NodeJS.Timeout
   #working: Promise<void> | undefined
   #round: Iterator<ReadonlySet<ClientSession>> | undefined
@@ -38,7 +40,7 @@ export class Verifier implements AsyncDisposable {
       metrics: Metrics
       logger: Logger
     },
-    roundMs: number,
+    { verifyRoundMs, maxDevices }: Pick<GatewaySettings, 'verifyRoundMs' | 'maxDevices'>,
   ) {
     this.#directory = context.directory
     this.#table = context.table
@@ -46,7 +48,8 @@ export class Verifier implements AsyncDisposable {
     this.#cursors = context.cursors
     this.#metrics = context.metrics
     this.#logger = context.logger
-    this.#roundMs = roundMs
+    this.#roundMs = verifyRoundMs
+    this.#maxDevices = maxDevices
     this.#timer = setInterval(() => this.#start(), TICK_MS)
   }
 
@@ -128,14 +131,16 @@ export class Verifier implements AsyncDisposable {
     const result = await this.#directory.reassert(session)
     if (result.kept) {
       this.#metrics.reasserted.inc({ result: 'written' })
-      this.#logins.evictDisplaced(result.displaced, session.clientType)
+      this.#logins.evictDisplaced(result, session.clientType)
       // The connection may have ended while its session was being written.
       const client = this.#table.get(session.connectionId)
       if (client?.stored === undefined) await this.#directory.remove(result.session)
       else client.stored = result.session
     } else {
       this.#metrics.reasserted.inc({ result: result.reason })
-      this.#logins.evict(session.connectionId, result.reason, result.by.clientType)
+      const bound = result.crowdedOut ? { maxDevices: this.#maxDevices } : {}
+      const { connectionId } = session
+      this.#logins.evict({ connectionId, code: result.reason, clientType: result.by.clientType, ...bound })
     }
   }
 

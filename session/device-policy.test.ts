@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { decideLogin, devicePolicies, findSuccessor, MAX_DEVICES, parseDevicePolicy } from './device-policy.ts'
+import {
+  decideLogin,
+  devicePolicies,
+  findSuccessor,
+  MAX_DEVICES,
+  maxDevicesOf,
+  parseDevicePolicy,
+} from './device-policy.ts'
 import { createSession } from './test-kit.ts'
 import { isNewer, isSameDevice, type UserSession } from './user-session.ts'
 
@@ -37,13 +44,16 @@ test('the same device again replaces its session and counts as no second device'
   const phone = session(ios)
   const browser = session(web)
   const decision = decideLogin(devicePolicies.dual, [phone, browser], { device: phone })
-  assert.deepEqual(decision, { replaced: phone, displaced: [] })
+  assert.deepEqual(decision, { replaced: phone, displaced: [], crowdedOut: [] })
 })
 
 test('a session that is offline neither counts nor is displaced', () => {
   const gone = session(ios, 'a', { connectState: 2 })
-  assert.deepEqual(decideLogin(devicePolicies.single, [gone], { device: session(web) }), { displaced: [] })
-  assert.deepEqual(decideLogin(devicePolicies.single, [gone], { device: gone }), { displaced: [] })
+  assert.deepEqual(decideLogin(devicePolicies.single, [gone], { device: session(web) }), {
+    displaced: [],
+    crowdedOut: [],
+  })
+  assert.deepEqual(decideLogin(devicePolicies.single, [gone], { device: gone }), { displaced: [], crowdedOut: [] })
 })
 
 test('a class with several places displaces the oldest of its devices', () => {
@@ -53,10 +63,22 @@ test('a class with several places displaces the oldest of its devices', () => {
   assert.deepEqual(displaced, [first])
 })
 
-test('no policy allows more than MAX_DEVICES', () => {
-  const online = Array.from({ length: MAX_DEVICES }, (_, at) => session(api, `imei-${at}`))
-  const { displaced } = decideLogin(devicePolicies.unlimited, online.toReversed(), { device: session(api, 'one more') })
-  assert.deepEqual(displaced, [online[0]])
+test('whatever the policy, a user has no more devices than the bound, and whom it costs the place is told apart', () => {
+  for (const [policy, count] of [
+    [devicePolicies.unlimited, 64],
+    [{ ...devicePolicies.unlimited, maxDevices: 3 }, 3],
+    [{ ...devicePolicies.unlimited, maxDevices: MAX_DEVICES }, MAX_DEVICES],
+  ] as const) {
+    assert.equal(maxDevicesOf(policy), count)
+    const online = Array.from({ length: count }, (_, at) => session(api, `imei-${at}`))
+    const decision = decideLogin(policy, online.toReversed(), { device: session(api, 'one more') })
+    assert.deepEqual(decision, { displaced: [online[0]], crowdedOut: [online[0]] })
+    assert.deepEqual(decideLogin(policy, online.slice(1), { device: session(api, 'one more') }).displaced, [])
+  }
+  const [phone, first, second] = [session(ios), session(api, 'a'), session(api, 'b')]
+  const policy = { ...devicePolicies.triple, maxDevices: 2 }
+  const decision = decideLogin(policy, [phone, first, second], { device: session(ios, 'other phone') })
+  assert.deepEqual(decision, { displaced: [phone, first], crowdedOut: [first] })
 })
 
 test('a lost session gives way to a newer login of its device, even one that has ended', () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { clientTypes } from '../protocol/frames.ts'
 import { SessionError } from './errors.ts'
+import { defaults } from './settings.ts'
 import { isNewer, isSameDevice, ONLINE, type Device, type UserSession } from './user-session.ts'
 
 /** Devices of these client types share `limit` places. */
@@ -10,13 +11,15 @@ export interface DeviceClass {
   readonly limit: number
 }
 
-/** Which devices of one user may be online at once. Client types in no class are limited only by MAX_DEVICES. */
+/** Which devices of one user may be online at once. Client types in no class are limited by `maxDevices` alone. */
 export interface DevicePolicy {
   readonly classes: readonly DeviceClass[]
+  /** The most devices of one user, of whatever class; 64 by default, at most MAX_DEVICES. */
+  readonly maxDevices?: number
 }
 
-/** The most sessions of one user, whatever the policy. */
-export const MAX_DEVICES = 64
+/** No cluster may allow more: a login reads and compares all of them, and as many again may be away with their cursors. */
+export const MAX_DEVICES = 128
 
 const typeNumber = (name: (typeof clientTypes)[number]) => clientTypes.indexOf(name)
 const [web, ios, android] = [typeNumber('web'), typeNumber('ios'), typeNumber('android')]
@@ -99,6 +102,8 @@ export interface LoginDecision {
   readonly replaced?: UserSession
   /** The oldest sessions that have to leave so that the new one has a place. */
   readonly displaced: readonly UserSession[]
+  /** Those of `displaced` that have to leave only because the user has as many devices as one may have. */
+  readonly crowdedOut: readonly UserSession[]
 }
 
 /** Decides a login. Only sessions that are online count. */
@@ -117,8 +122,10 @@ export function decideLogin(
   const own = classOf(policy, device)
   if (own) makeRoom(rest.filter(isIn(own)), own.limit)
   const staying = rest.filter((session) => !displaced.has(session))
-  makeRoom(staying, MAX_DEVICES)
-  return { ...(replaced && { replaced }), displaced: [...displaced] }
+  const byPolicy = displaced.size
+  makeRoom(staying, maxDevicesOf(policy))
+  const all = [...displaced]
+  return { ...(replaced && { replaced }), displaced: all, crowdedOut: all.slice(byPolicy) }
 }
 
 /**
@@ -135,7 +142,12 @@ export function findSuccessor(
   if (same) return same
   const newer = others.filter((session) => session.connectState === ONLINE).toSorted((a, b) => (isNewer(a, b) ? 1 : -1))
   const own = classOf(policy, mine)
-  return (own && newer.filter(isIn(own))[own.limit - 1]) ?? newer[MAX_DEVICES - 1]
+  return (own && newer.filter(isIn(own))[own.limit - 1]) ?? newer[maxDevicesOf(policy) - 1]
+}
+
+/** The most devices that one user may have online. */
+export function maxDevicesOf({ maxDevices = defaults.maxDevices }: DevicePolicy): number {
+  return maxDevices
 }
 
 function classOf(policy: DevicePolicy, { clientType }: Device): DeviceClass | undefined {

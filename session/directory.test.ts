@@ -205,8 +205,8 @@ test('after Redis was flushed sessions are written again under their own loginAt
   const browser = (await directory.login(createDraft())).session
   await redis.del(keys.sessions(user), keys.index(mine.brokerId, parseIncarnation(mine.incarnation).bootId))
   assert.deepEqual((await directory.verify([{ user, sessions: [mine, browser] }]))[0]?.stale, [mine, browser])
-  assert.deepEqual(await directory.reassert(browser), { kept: true, session: browser, displaced: [] })
-  assert.deepEqual(await directory.reassert(mine), { kept: true, session: mine, displaced: [] })
+  assert.deepEqual(await directory.reassert(browser), { kept: true, session: browser, displaced: [], crowdedOut: [] })
+  assert.deepEqual(await directory.reassert(mine), { kept: true, session: mine, displaced: [], crowdedOut: [] })
   assert.deepEqual((await directory.verify([{ user, sessions: [mine, browser] }]))[0]?.stale, [])
   assert.equal(Object.keys(await stored()).length, 2)
   assert.deepEqual(await indexed(mine), [indexMember(user, mine)])
@@ -220,10 +220,10 @@ test('a lost session gives way to a newer one, and an older one to it', async ()
   ]
   await redis.del(keys.sessions(user))
   assert.equal((await directory.reassert(older)).kept, true)
-  assert.deepEqual(await directory.reassert(mine), { kept: true, session: mine, displaced: [older] })
-  assert.deepEqual(await directory.reassert(older), { kept: false, by: mine, reason: 'displaced' })
+  assert.deepEqual(await directory.reassert(mine), { kept: true, session: mine, displaced: [older], crowdedOut: [] })
+  assert.deepEqual(await directory.reassert(older), { kept: false, by: mine, reason: 'displaced', crowdedOut: false })
   const again = (await directory.login(createDraft())).session
-  assert.deepEqual(await directory.reassert(mine), { kept: false, by: again, reason: 'replaced' })
+  assert.deepEqual(await directory.reassert(mine), { kept: false, by: again, reason: 'replaced', crowdedOut: false })
   assert.deepEqual(await directory.sessionsOf([user]), [[again]])
 })
 
@@ -285,4 +285,18 @@ test('a client that invents an imei each time does not fill the hash', async () 
   const fields = Object.keys(await stored())
   assert.equal(fields.length, 64)
   assert.ok(fields.includes('1:imei-69') && !fields.includes('1:imei-0'))
+})
+
+test('who may not come back because the user has as many devices as one may have is told apart', async () => {
+  for (const [maxDevices, classes, crowdedOut] of [
+    [1, [], true],
+    [64, devicePolicies.single.classes, false],
+  ] as const) {
+    const keys = freshKeys()
+    const directory = new Directory(redis, keys, { classes, maxDevices })
+    const { session } = await directory.login(createDraft({ imei: 'old' }))
+    const { session: by, ...result } = await directory.login(createDraft({ imei: 'new' }))
+    assert.deepEqual([result.displaced, result.crowdedOut], [[session], crowdedOut ? [session] : []])
+    assert.deepEqual(await directory.reassert(session), { kept: false, by, reason: 'displaced', crowdedOut })
+  }
 })

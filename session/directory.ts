@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ChainableCommander } from 'ioredis'
 import { parseIncarnation } from './broker.ts'
-import { decideLogin, findSuccessor, MAX_DEVICES, type DevicePolicy } from './device-policy.ts'
+import { decideLogin, findSuccessor, maxDevicesOf, type DevicePolicy } from './device-policy.ts'
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { deviceField, indexMember, parseIndexMember, type IndexEntry, type Keys } from './keys.ts'
@@ -33,6 +33,8 @@ export interface LoginResult {
   readonly replaced?: UserSession
   /** Sessions that the policy no longer allows; removed already, their brokers have to be told. */
   readonly displaced: readonly UserSession[]
+  /** Those of `displaced` for which the bound on all devices was the reason. */
+  readonly crowdedOut: readonly UserSession[]
   /** The user's other sessions that are still online. */
   readonly others: readonly UserSession[]
   readonly inbox: StreamState
@@ -40,10 +42,15 @@ export interface LoginResult {
   readonly cursor?: Cursor
 }
 
-/** `displaced`: older sessions that have no place beside the one written again. */
+/** `displaced`: older sessions that have no place beside the one written again. `crowdedOut`: by the bound on all devices. */
 export type ReassertResult =
-  | { readonly kept: true; readonly session: UserSession; readonly displaced: readonly UserSession[] }
-  | { readonly kept: false; readonly by: UserSession; readonly reason: 'replaced' | 'displaced' }
+  | ({ readonly kept: true; readonly session: UserSession } & Pick<LoginResult, 'displaced' | 'crowdedOut'>)
+  | {
+      readonly kept: false
+      readonly by: UserSession
+      readonly reason: 'replaced' | 'displaced'
+      readonly crowdedOut: boolean
+    }
 
 export interface VerifyEntry {
   readonly user: UserRef
@@ -114,14 +121,14 @@ export class Directory {
       if (!isWanted()) throw new SessionError('login_abandoned', 'the connection ended before its session was written')
       // Our own commit of which no answer came, before a retry.
       const known = sessions.filter(({ connectionId }) => connectionId !== draft.connectionId)
-      const { replaced, displaced } = decideLogin(this.#policy, known, { device: draft })
+      const { replaced, displaced, crowdedOut } = decideLogin(this.#policy, known, { device: draft })
       const loginAt = Math.max(time, ...sessions.map((session) => session.loginAt + 1))
       const session: UserSession = { ...draft, connectState: ONLINE, loginAt }
       const others = known.filter((other) => isOnline(other) && other !== replaced && !displaced.includes(other))
       return {
         session,
-        remove: [...displaced, ...surplus(known, displaced, draft)],
-        finish: (state) => ({ session, ...(replaced && { replaced }), displaced, others, ...state }),
+        remove: [...displaced, ...surplus(known, displaced, draft, maxDevicesOf(this.#policy))],
+        finish: (state) => ({ session, ...(replaced && { replaced }), displaced, crowdedOut, others, ...state }),
       }
     })
   }
@@ -136,10 +143,14 @@ export class Directory {
     const session: UserSession = { ...mine, connectState: ONLINE }
     return this.#change<ReassertResult>(mine, ({ sessions }) => {
       const by = findSuccessor(this.#policy, sessions, session)
-      if (by) return { kept: false, by, reason: isSameDevice(by, session) ? 'replaced' : 'displaced' }
+      if (by) {
+        const reason = isSameDevice(by, session) ? 'replaced' : 'displaced'
+        const crowdedOut = findSuccessor({ ...this.#policy, maxDevices: Infinity }, sessions, session) === undefined
+        return { kept: false, by, reason, crowdedOut }
+      }
       const known = sessions.filter(({ connectionId }) => connectionId !== mine.connectionId)
-      const { displaced } = decideLogin(this.#policy, known, { device: session })
-      return { session, remove: displaced, finish: () => ({ kept: true, session, displaced }) }
+      const { displaced, crowdedOut } = decideLogin(this.#policy, known, { device: session })
+      return { session, remove: displaced, finish: () => ({ kept: true, session, displaced, crowdedOut }) }
     })
   }
 
@@ -308,15 +319,16 @@ function doubtSession(cause: unknown): never {
   throw new SessionError('session_unknown', 'Redis went away while a session was being written', { cause })
 }
 
-/** The oldest offline sessions beyond MAX_DEVICES: a client that invents a new imei each time must not fill Redis. */
+/** The oldest offline sessions beyond the most devices: a client that invents a new imei each time must not fill Redis. */
 function surplus(
   sessions: readonly UserSession[],
   displaced: readonly UserSession[],
   draft: SessionDraft,
+  maxDevices: number,
 ): readonly UserSession[] {
   const staying = sessions.filter((session) => !displaced.includes(session) && !isSameDevice(session, draft))
   return staying
     .filter((session) => !isOnline(session))
     .toSorted((a, b) => (isNewer(a, b) ? 1 : -1))
-    .slice(0, Math.max(0, staying.length + 1 - MAX_DEVICES))
+    .slice(0, Math.max(0, staying.length + 1 - maxDevices))
 }

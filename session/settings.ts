@@ -11,6 +11,8 @@ export const defaults = {
   offlineRetentionMs: 3600_000,
   /** One command. */
   redisTimeoutMs: 3000,
+  /** Devices of one user that are online at once, whatever the policy. */
+  maxDevices: 64,
   /** How long a login keeps trying while others of the same user come first. */
   contendedMs: 3000,
   /** Between the first pass of a cleanup and the last. */

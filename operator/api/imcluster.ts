@@ -200,18 +200,20 @@ export interface ImClusterSpec {
   }
   /** How many devices of a user may be online at once. Exactly one of preset and classes; the default is the preset unlimited. */
   readonly devicePolicy: {
-    /** single: one device. dual: one native and one web. triple: one phone, one desktop and one web. unlimited: any number. */
+    /** single: one device. dual: one native and one web. triple: one phone, one desktop and one web. unlimited: any devices, up to maxDevices. */
     readonly preset?: 'single' | 'dual' | 'triple' | 'unlimited'
-    /** Classes of devices; those of one class share its places, and a login beyond them ends the oldest session of the class. Devices of no class are not limited. */
+    /** Classes of devices; those of one class share its places, and a login beyond them ends the oldest session of the class. Devices of no class are limited by maxDevices alone. */
     readonly classes?: readonly {
       /** Name of the class. */
       readonly name: string
       /** The client types of the class. */
       readonly clientTypes: readonly ('api' | 'web' | 'ios' | 'android' | 'windows' | 'macos')[]
-      /** Devices of the class that may be online at once. */
+      /** Devices of the class that may be online at once, within maxDevices. */
       readonly limit: number
     }[]
   }
+  /** Devices of a user that may be online at once, whatever the devicePolicy; past it a login ends the session of the device that logged in first. The gateway's default is 64. */
+  readonly maxDevices?: number
   /** Limits of the connections of one gateway. The gateway's default holds where one is not set. */
   readonly connections?: {
     /** Connections held at once. The gateway's default is 100000. */

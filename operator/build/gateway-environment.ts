@@ -38,6 +38,7 @@ const sources: Readonly<Record<string, (spec: ImClusterSpec) => Value>> = {
   IM_AUTH_APP_CLAIM: ({ auth }) => auth.appClaim,
   IM_AUTH_APPS: ({ auth }) => auth.apps?.join(','),
   IM_DEVICE_POLICY: ({ devicePolicy }) => formatDevicePolicy(devicePolicy),
+  IM_MAX_DEVICES: ({ maxDevices }) => maxDevices,
   IM_MAX_CONNECTIONS: ({ connections }) => connections?.max,
   IM_MAX_PENDING_LOGINS: ({ connections }) => connections?.maxPendingLogins,
   IM_MAX_FRAME_BYTES: ({ connections }) => connections?.maxFrameBytes,
