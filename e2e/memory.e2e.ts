@@ -56,8 +56,10 @@ async function readMetric({ adminUrl }: Gateway, series: string): Promise<number
   return Number(line?.slice(series.length) ?? 0)
 }
 
-/** Logs clients in, some at a time. */
-async function open({ url }: Gateway, name: string, count: number): Promise<RawClient[]> {
+/** Logs clients in, some at a time, once the gateway takes new ones. */
+async function open(gateway: Gateway, name: string, count: number): Promise<RawClient[]> {
+  const { url } = gateway
+  await waitFor('the end of pressure', 60_000, async () => (await readMetric(gateway, 'im_memory_pressure')) === 0)
   const clients: RawClient[] = []
   while (clients.length < count) {
     const some = Array.from({ length: Math.min(50, count - clients.length) }, async (_, index) => {

@@ -194,7 +194,6 @@ export class Connection implements TransportEvents, MemoryWaiter {
     this.#inboundBytes += data.length
     this.#expected = Math.max(data.length, this.#expected / 2)
     this.#granted = false
-    this.#settle()
     this.#pump()
   }
 
@@ -211,7 +210,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
 
   flushed(): void {
     this.#writes -= 1
-    this.#settle()
+    this.#settleWaiting()
     if (!this.#open) return
     this.#context.events.flushed(this)
     if (this.#paused) this.#pump()
@@ -219,7 +218,9 @@ export class Connection implements TransportEvents, MemoryWaiter {
 
   ended(): void {
     if (this.#open) this.#finish()
-    this.#charge(this.#heldBytes, 0)
+    this.#charge(this.#heldBytes)
+    this.#memory.charge('clients', -this.#chargedWaiting)
+    this.#chargedWaiting = 0
   }
 
   roomAgain(direction: Direction): boolean {
@@ -243,14 +244,21 @@ export class Connection implements TransportEvents, MemoryWaiter {
   #write(data: Uint8Array | string): void {
     this.#writes += 1
     this.transport.write(data)
-    this.#settle()
+    this.#settleWaiting()
   }
 
-  /** Charges the account with what is held now. */
-  #settle(): void {
+  /** Charges the account with what waits for the client now: nothing, most of the time. */
+  #settleWaiting(): void {
     const buffered = this.transport.bufferedBytes
     const waiting = buffered === 0 ? 0 : buffered + this.#writes * WRITE_BYTES
-    if (!this.#open) return this.#charge(this.#heldBytes, waiting)
+    if (waiting === this.#chargedWaiting) return
+    this.#memory.charge('clients', waiting - this.#chargedWaiting)
+    this.#chargedWaiting = waiting
+  }
+
+  /** Charges the account with what is held now of what the client sent. */
+  #settle(): void {
+    if (!this.#open) return this.#charge(this.#heldBytes)
     const { partial } = this.transport
     const missing = this.#decoder.missing + partial.missing
     let received = this.#inboundBytes + this.#decoder.buffered + partial.held
@@ -258,7 +266,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
     else if (!this.#mayFinish) this.#mayFinish = this.#mayBegin(missing)
     // The read that finishes it may bring more.
     if (this.#mayFinish) received += Math.max(missing, this.#expected)
-    this.#charge(received * COPIES + this.#heldBytes, waiting)
+    this.#charge(received * COPIES + this.#heldBytes)
   }
 
   /** Whether the frame that has begun to come may be finished: there is room, or it is all that is held of the client. */
@@ -268,11 +276,10 @@ export class Connection implements TransportEvents, MemoryWaiter {
     return this.#memory.room('in', this.#turn, alone ? 0 : undefined) > missing * COPIES
   }
 
-  #charge(received: number, waiting: number): void {
+  #charge(received: number): void {
+    if (received === this.#chargedReceived) return
     this.#memory.charge('received', received - this.#chargedReceived)
-    this.#memory.charge('clients', waiting - this.#chargedWaiting)
     this.#chargedReceived = received
-    this.#chargedWaiting = waiting
   }
 
   #finish(): void {

@@ -37,6 +37,9 @@ const TURN_BYTES = 131_072
  */
 export class MemoryBudget {
   readonly limitBytes: number
+  /** The limit without the last part, and what may be held for clients. */
+  readonly #openBytes: number
+  readonly #outBytes: number
   readonly #events: MemoryEvents
   readonly #usedBy: Record<MemoryKind, number> = { received: 0, clients: 0, bus: 0, reads: 0 }
   readonly #queues: Readonly<Record<Direction, MemoryQueue>>
@@ -48,6 +51,8 @@ export class MemoryBudget {
 
   constructor(limitBytes: number, events: MemoryEvents) {
     this.limitBytes = limitBytes
+    this.#openBytes = limitBytes * (1 - LAST_PART)
+    this.#outBytes = limitBytes * OUT_PART
     this.#events = events
     const mostNow = () => this.free / TURN_BYTES
     this.#queues = { in: new MemoryQueue('in', mostNow), out: new MemoryQueue('out', mostNow) }
@@ -69,8 +74,8 @@ export class MemoryBudget {
 
   /** Bytes that are free without the last part, and for clients without what is kept for others. */
   open(direction: Direction): number {
-    const open = this.limitBytes * (1 - LAST_PART) - this.#used
-    return Math.max(0, direction === 'in' ? open : Math.min(open, this.limitBytes * OUT_PART - this.#usedOut))
+    const open = this.#openBytes - this.#used
+    return Math.max(0, direction === 'in' ? open : Math.min(open, this.#outBytes - this.#usedOut))
   }
 
   get underPressure(): boolean {
@@ -100,7 +105,7 @@ export class MemoryBudget {
   }
 
   #uses(part: number): boolean {
-    return this.#used >= this.limitBytes * part || this.#usedOut >= this.limitBytes * OUT_PART * part
+    return this.#used >= this.limitBytes * part || this.#usedOut >= this.#outBytes * part
   }
 
   #rose(): void {
@@ -108,16 +113,19 @@ export class MemoryBudget {
       this.#pressed = true
       this.#events.pressure(true)
     }
-    const exhausted = this.free === 0
-    if (exhausted ? this.#exhausted : this.#tight || this.open('in') > 0) return
+    if (this.#used < this.#openBytes) return
+    const exhausted = this.#used >= this.limitBytes
+    if (exhausted ? this.#exhausted : this.#tight) return
     this.#tight = true
     this.#exhausted = exhausted
     this.#events.tight()
   }
 
   #fell(): void {
-    if (this.free > 0) this.#exhausted = false
-    if (this.open('in') > 0) this.#tight = false
+    if (this.#tight) {
+      if (this.#used < this.limitBytes) this.#exhausted = false
+      if (this.#used < this.#openBytes) this.#tight = false
+    }
     if (this.#pressed && !this.#calming && !this.#uses(PRESSURE_ENDS)) {
       this.#calming = true
       setTimeout(() => this.#endPressure(), CALM_MS).unref()
