@@ -9,7 +9,7 @@ import { startChild, type Child } from '../dev/child.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 const here = fileURLToPath(new URL('..', import.meta.url))
-const DEADLINE_MS = 90_000
+const DEADLINE_MS = 240_000
 
 describe('npm run bench', { skip: process.platform !== 'linux' && 'CPU time is read from /proc' }, () => {
   let directory: string

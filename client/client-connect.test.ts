@@ -73,7 +73,7 @@ test('it moves on to the next url when one is away, and comes round again', asyn
 
 test('a login that takes too long is given up', async () => {
   await using gateway = await ScriptedGateway.start()
-  await using client = connect(buildOptions(gateway.url, { connectTimeoutMs: 50 }))
+  await using client = connect(buildOptions(gateway.url, { connectTimeoutMs: 1_000 }))
   const silent = await gateway.connection()
   await silent.next('login')
   const { code } = await nextEvent(client, 'disconnected')
@@ -193,7 +193,7 @@ test('back-off begins anew only after a connection that lasted', async () => {
 
 test('replaced by a login of its own that it had given up, it comes back; replaced by another, it does not', async () => {
   await using gateway = await ScriptedGateway.start()
-  await using client = connect(buildOptions(gateway.url, { connectTimeoutMs: 100 }))
+  await using client = connect(buildOptions(gateway.url, { connectTimeoutMs: 1_000 }))
   const slow = await gateway.connection()
   await slow.next('login')
   const second = await gateway.admit()

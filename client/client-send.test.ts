@@ -111,7 +111,8 @@ test('at the deadline the error says whether the message may have been accepted'
   await using client = connect(buildOptions(gateway.url))
   await assert.rejects(client.send('bob', 'x', { timeoutMs: 30 }), { code: 'send_timeout', outcome: 'not-sent' })
   const connection = await gateway.admit()
-  const sent = client.send('bob', 'x', { timeoutMs: 200, messageId: 'm' })
+  await client.ready()
+  const sent = client.send('bob', 'x', { timeoutMs: 1_000, messageId: 'm' })
   const { requestId } = await connection.next('send')
   await assert.rejects(sent, {
     code: 'send_timeout',
@@ -130,7 +131,7 @@ test('the error of a send that found no gateway says why', async () => {
   await using gateway = await ScriptedGateway.start()
   gateway.stopListening()
   await using client = connect(buildOptions(gateway.url))
-  await assert.rejects(client.send('bob', 'x', { timeoutMs: 300 }), { code: 'send_timeout', message: /ECONNREFUSED/ })
+  await assert.rejects(client.send('bob', 'x', { timeoutMs: 2_000 }), { code: 'send_timeout', message: /ECONNREFUSED/ })
 })
 
 test('an aborted send stops waiting', async () => {

@@ -112,7 +112,7 @@ test('a token function that fails or hangs is tried again', async () => {
   await using gateway = await ScriptedGateway.start()
   const results = [() => Promise.reject(new Error('no network')), () => new Promise<string>(() => {}), () => 'good']
   await using client = connect(
-    buildOptions(gateway.url, { connectTimeoutMs: 200, token: () => (results.shift() ?? (() => 'good'))() }),
+    buildOptions(gateway.url, { connectTimeoutMs: 1_000, token: () => (results.shift() ?? (() => 'good'))() }),
   )
   const codes: string[] = []
   client.on('disconnected', ({ code }) => void codes.push(code))

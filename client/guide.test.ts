@@ -13,7 +13,7 @@ import { startRedis } from '../dev/redis-server.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const SECRET = 'for development only: everybody knows this secret'
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 90_000
 const stack = new AsyncDisposableStack()
 let start: (env: Record<string, string>) => Promise<GatewayProcess>
 let directory: string

@@ -8,7 +8,7 @@ import { encodeBinary } from '../protocol/binary.ts'
 import { FrameDecoder } from '../protocol/frame-decoder.ts'
 import { subprotocols, type Frame, type FrameOf, type FrameType, type GatewayFrame } from '../protocol/frames.ts'
 
-const WAIT_MS = 5_000
+const WAIT_MS = 60_000
 const MAX_FRAME_BYTES = 70_000
 
 /** What a scripted gateway grants at a login, where the defaults do not fit. */
@@ -54,7 +54,7 @@ export class ScriptedConnection {
     for (const wake of this.#wake) wake()
   }
 
-  /** The next frame of the type; frames of other types stay. Rejects when none comes within five seconds. */
+  /** The next frame of the type; frames of other types stay. Rejects when none comes within a minute. */
   async next<Type extends FrameType>(type: Type): Promise<FrameOf<Type>> {
     const deadline = AbortSignal.timeout(WAIT_MS)
     for (;;) {
@@ -187,7 +187,7 @@ export class ScriptedGateway implements AsyncDisposable {
     return gateway
   }
 
-  /** The next connection that was accepted. Rejects when none comes within five seconds. */
+  /** The next connection that was accepted. Rejects when none comes within a minute. */
   async connection(): Promise<ScriptedConnection> {
     const deadline = AbortSignal.timeout(WAIT_MS)
     for (;;) {

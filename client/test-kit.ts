@@ -3,9 +3,9 @@ import type { ClientEvents } from './events.ts'
 import type { NodeClientOptions } from './index.ts'
 import type { ScriptedConnection } from './test-gateway.ts'
 
-const WAIT_MS = 10_000
+const WAIT_MS = 60_000
 
-/** The next event of that name that satisfies `wanted`. Rejects when none comes within ten seconds. */
+/** The next event of that name that satisfies `wanted`. Rejects when none comes within a minute. */
 export function nextEvent<Name extends keyof ClientEvents>(
   client: Client,
   name: Name,

@@ -30,7 +30,7 @@ export interface ClusterOptions {
   readonly onLine?: (brokerId: string, line: string) => void
 }
 
-const READY_DEADLINE_MS = 30_000
+const READY_DEADLINE_MS = 60_000
 const FATAL = 60
 
 /** Starts the cluster and resolves when every gateway is ready. When a part fails, ends the others and rejects. */

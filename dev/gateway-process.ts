@@ -59,7 +59,7 @@ export async function startGateway(options: GatewayOptions): Promise<GatewayProc
   for (let tries = 1; ; tries++) {
     const gateway = await spawnGateway(options, options.ports ?? (await findPorts()))
     try {
-      if (!options.skipReady) await gateway.ready(options.readyTimeoutMs ?? 20_000)
+      if (!options.skipReady) await gateway.ready(options.readyTimeoutMs ?? 60_000)
       return gateway
     } catch (error) {
       gateway.kill('SIGKILL')

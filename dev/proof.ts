@@ -10,7 +10,7 @@ export interface Party {
   readonly clientType: ClientTypeName
 }
 
-const DEADLINE_MS = 15_000
+const DEADLINE_MS = 60_000
 
 /**
  * Connects two users, lets each send the other a durable message, and says in one line who, over which gateways (as those

@@ -9,7 +9,7 @@ import { subprotocols, type Frame, type FrameOf, type FrameType } from '../proto
 import { decodeJson, encodeJson } from '../protocol/json.ts'
 
 /** How long a test waits for anything. Generous: only a failure takes this long. */
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 /** Longer than anything that a gateway sends to a test. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024
 

@@ -41,7 +41,7 @@ interface Running {
   stop(signal?: NodeJS.Signals): Promise<unknown>
 }
 
-const START_DEADLINE_MS = 15_000
+const START_DEADLINE_MS = 60_000
 const PORT_TRIES = 5
 const execFileAsync = promisify(execFile)
 

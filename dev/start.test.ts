@@ -15,7 +15,7 @@ import { findFreePort } from './free-port.ts'
 
 const execFileAsync = promisify(execFile)
 const script = fileURLToPath(new URL('start.ts', import.meta.url))
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 120_000
 
 describe('npm start', () => {
   let directory: string

@@ -9,10 +9,15 @@ import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { onInterrupt } from './interrupt.ts'
+import { RunningTests } from './running-tests.ts'
 import { provideServers } from './server-binary.ts'
 
-const TEST_DEADLINE_MS = 120_000
-const TOTAL_DEADLINE_MS = 8 * 60_000
+// Against tests that hang, not slow ones: all that a machine needs that is four times slower, and busy.
+const TEST_DEADLINE_MS = 10 * 60_000
+const FILE_DEADLINE_SECONDS = 15 * 60
+const TOTAL_DEADLINE_MS = 60 * 60_000
+/** A test that takes longer is named while it runs. */
+const LONG_MS = 2 * 60_000
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { name: { type: 'string' } } })
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -33,14 +38,20 @@ try {
   process.exit(1)
 }
 
+const running = new RunningTests(root)
+const tellRunning = (longerThanMs = 0) => {
+  for (const line of running.describe(longerThanMs)) console.error(`still running: ${line}`)
+}
 const stop = new AbortController()
 onInterrupt((signal, times) => {
   if (times > 1) process.exit(1)
   console.error(`${signal}: stopping the tests`)
+  tellRunning()
   stop.abort()
 })
 const total = setTimeout(() => {
   console.error(`the tests did not end within ${TOTAL_DEADLINE_MS / 60_000} minutes`)
+  tellRunning()
   stop.abort()
 }, TOTAL_DEADLINE_MS)
 
@@ -52,10 +63,12 @@ const events = run({
   // Tests mostly wait, for processes and sockets: one more than there are cores keeps those busy.
   concurrency: availableParallelism() + 1,
   timeout: TEST_DEADLINE_MS,
-  execArgv: ['--import', new URL('file-deadline.ts?seconds=150', import.meta.url).href],
+  execArgv: ['--import', new URL(`file-deadline.ts?seconds=${FILE_DEADLINE_SECONDS}`, import.meta.url).href],
   signal: stop.signal,
   ...(values.name !== undefined && { testNamePatterns: [values.name] }),
 })
+running.watch(events, (line) => console.error(`never ended: ${line}`))
+const long = setInterval(() => tellRunning(LONG_MS), LONG_MS)
 events.on('test:summary', ({ file, success, counts, duration_ms }) => {
   // Each file has a summary; the last one, of all files, names none.
   if (file !== undefined) {
@@ -68,6 +81,7 @@ events.on('test:summary', ({ file, success, counts, duration_ms }) => {
 events.compose(spec).pipe(process.stdout)
 events.once('end', () => {
   clearTimeout(total)
+  clearInterval(long)
   process.exitCode = failed > 0 || passed === 0 || stop.signal.aborted ? 1 : 0
   // After the reporter's own summary, the one line that .ci/run adds up.
   setImmediate(() => {

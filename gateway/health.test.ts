@@ -95,7 +95,7 @@ describe('readiness', () => {
     await using redis = await startRedis({ port: redisPort, persistent: false })
     await askUntil(target, 503, /waiting for NATS/)
     await using nats = await startNats({ port: natsPort })
-    await target.ready(20_000)
+    await target.ready(60_000)
     assert.ok(redis.pid !== nats.pid)
   })
 
@@ -145,7 +145,7 @@ async function assertFatal(code: string, message: RegExp, env: Readonly<Record<s
   assert.ok(target.logs().every((line) => !JSON.stringify(line).includes(SECRET)))
 }
 
-describe('a gateway that cannot start', { timeout: 60_000 }, () => {
+describe('a gateway that cannot start', { timeout: 240_000 }, () => {
   test('says which settings are wrong', () =>
     assertFatal('SETTINGS_INVALID', /IM_TCP_PORT must be .*; IM_NO_SUCH is no setting/, {
       IM_TCP_PORT: 'tcp',

@@ -175,7 +175,7 @@ describe('a certificate that is replaced', () => {
     const failed = () => readMetric(target, 'im_tls_reloads_total{result="failed"}')
     await writeFile(mine.certFile, 'no certificate')
     await eventually(failed, (count) => count === 1, 'failed reloads')
-    await target.waitForLog(({ level, msg }) => level === 50 && /former one stays/.test(String(msg)), 5_000)
+    await target.waitForLog(({ level, msg }) => level === 50 && /former one stays/.test(String(msg)), 60_000)
     assert.equal(await seeName(target.tcpUrl), 'good')
     // A certificate of another key.
     await writeFile(mine.certFile, createCertificate('other').cert)

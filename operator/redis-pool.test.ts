@@ -16,10 +16,10 @@ test('clusters on a Redis that is away do not wait for it one after another, and
   for (let at = 0; at < 20; at += 1) {
     await assert.rejects(pool.use(`chat/im-${at}`, url), { code: 'redis_unavailable', message: /ECONNREFUSED/ })
   }
-  assert.ok(performance.now() - started < READY_TIMEOUT_MS, 'twenty waited for less than one')
+  assert.ok(performance.now() - started < 10 * READY_TIMEOUT_MS, 'twenty waited for less than ten')
 
   await using _ = await startRedis({ port, persistent: false })
-  const deadline = performance.now() + 20_000
+  const deadline = performance.now() + 60_000
   for (;;) {
     const redis = await pool.use('chat/im-0', url).catch((error: unknown) => {
       if (performance.now() > deadline) throw error

@@ -13,7 +13,7 @@ after(async () => {
 })
 
 const load = { state: 'ready', connections: 3 } as const
-const options = { leaseMs: 200, marginMs: 50 }
+const options = { leaseMs: 2_000, marginMs: 100 }
 
 test('a free lease is taken, renewed with the load, read and released', async () => {
   const keys = freshKeys()
@@ -69,12 +69,12 @@ test('a wait for the lease ends with its signal', async () => {
 test('a new boot of the same pod takes over at once, and the former one learns of it', async () => {
   const keys = freshKeys()
   const former = createIncarnation()
-  const old = new BrokerLease(redis, keys, former)
+  const old = new BrokerLease(redis, keys, former, { leaseMs: 60_000 })
   await old.acquire()
   const next = createIncarnation('im-0', former.podUid)
   const started = performance.now()
   await new BrokerLease(redis, keys, next).acquire()
-  assert.ok(performance.now() - started < 3000, 'no wait for the lease of 6 s')
+  assert.ok(performance.now() - started < 30_000, 'no wait for the lease of a minute')
   const result = await old.renew(load)
   assert.ok(typeof result === 'object')
   const { acquiredAt, ...replacedBy } = result.replacedBy
@@ -116,7 +116,7 @@ test('a lease that Redis was set back to ends nobody who got it later', async ()
 test('a lease counts as held when it says by whom, whatever else is in it; else it is free', async () => {
   const keys = freshKeys()
   const { brokerId, podUid, bootId } = createIncarnation()
-  const lease = new BrokerLease(redis, keys, createIncarnation(), { leaseMs: 50, marginMs: 10 })
+  const lease = new BrokerLease(redis, keys, createIncarnation(), { leaseMs: 2_000, marginMs: 10 })
   await redis.set(keys.lease('im-0'), JSON.stringify({ brokerId, podUid, bootId, state: 'new', load: {} }))
   await assert.rejects(lease.acquire(), { code: 'broker_id_in_use', message: new RegExp(bootId) })
   assert.ok(typeof (await lease.renew(load)) === 'object')

@@ -9,7 +9,7 @@ import type { SessionDraft, UserSession } from './user-session.ts'
 /** A client that is ready, closed at the end of its scope. */
 export async function openRedis(url: string): Promise<{ redis: RedisClient } & AsyncDisposable> {
   const redis = connectRedis(url, { connectionName: 'test', commandTimeoutMs: 2000, onError: () => undefined })
-  await awaitReady(redis, 10_000)
+  await awaitReady(redis, 60_000)
   return { redis, [Symbol.asyncDispose]: () => closeRedis(redis) }
 }
 

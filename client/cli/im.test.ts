@@ -15,7 +15,7 @@ import { Collector } from '../test-kit.ts'
 
 const im = fileURLToPath(new URL('../im.mjs', import.meta.url))
 const SECRET = '0123456789abcdef0123456789abcdef'
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 const stack = new AsyncDisposableStack()
 const gateways: GatewayProcess[] = []
 let directory: Redis

@@ -15,7 +15,7 @@ test('a gateway that left is recorded once its process has ended, by whatever pr
   const { url } = stack.use(await startRedis({ persistent: false }))
   const redis = connectRedis(url, { connectionName: 'test', commandTimeoutMs: 3_000, onError: () => undefined })
   stack.defer(() => closeRedis(redis))
-  await awaitReady(redis, 10_000)
+  await awaitReady(redis, 60_000)
   const keys = new Keys('im:')
   const look = async (
     pod: PodFacts | undefined,

@@ -59,14 +59,14 @@ test('a timer longer than JavaScript can hold does not fire at once', async () =
 })
 
 test('a token bucket lets a burst through, then its rate, and gives back what was not waited for', async () => {
-  const bucket = new TokenBucket(20, 2)
+  const started = performance.now()
+  const bucket = new TokenBucket(2, 2)
   const stop = new AbortController()
   assert.deepEqual([bucket.tryTake(), bucket.tryTake(), bucket.tryTake()], [true, true, false])
-  const given = Array.from({ length: 50 }, () => bucket.take(stop.signal).catch(() => 'gave up'))
+  const given = Array.from({ length: 400 }, () => bucket.take(stop.signal).catch(() => 'gave up'))
   stop.abort()
   assert.deepEqual(new Set(await Promise.all(given)), new Set(['gave up']))
-  const started = performance.now()
   await bucket.take(new AbortController().signal)
   const waited = performance.now() - started
-  assert.ok(waited > 10 && waited < 1_000, `waited ${waited} ms`)
+  assert.ok(waited > 450 && waited < 10_000, `waited ${waited} ms`)
 })

@@ -65,7 +65,7 @@ describe('a watch', () => {
     await assert.rejects(collect(api.watch(configMaps, options, new AbortController().signal)), {
       code: 'TIMEOUT',
     })
-    assert.ok(performance.now() - started < 5_000)
+    assert.ok(performance.now() - started < 20_000)
   })
 
   test('may be silent for long while it lasts', async () => {

@@ -6,7 +6,7 @@ import { bootIdOf, exitOf, readiness, TestCluster } from '../kit/test-cluster.ts
 import { until } from '../kit/wait.ts'
 
 /** How long anything in Redis may be as it was before. */
-const BACK_MS = 10_000
+const BACK_MS = 40_000
 const bob = { appId: 1, userId: 'bob' }
 
 for (const hidden of [false, true]) {

@@ -7,7 +7,7 @@ import { RawClient } from '../kit/raw-client.ts'
 import { bootIdOf, exitOf, metric, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 
-const env = { IM_LEASE_MS: '1500', IM_HEARTBEAT_MS: '500' }
+const env = { IM_LEASE_MS: '4000', IM_HEARTBEAT_MS: '500' }
 
 /** Stops the process until its lease has run out. */
 async function freezeBeyondLease({ store }: TestCluster, gateway: GatewayProcess): Promise<void> {

@@ -7,7 +7,7 @@ import { TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 
 /** How long a session that no gateway holds may be shown as online. */
-const GONE_MS = 10_000
+const GONE_MS = 40_000
 const gateways = ['gw-0', 'gw-1']
 /** Longer than a test takes. */
 const NEVER_MS = '86400000'

@@ -6,7 +6,7 @@ import { bootIdOf, exitOf, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 
 /** How long anything that Redis lost may be missing. */
-const BACK_MS = 10_000
+const BACK_MS = 40_000
 const bob = { appId: 1, userId: 'bob' }
 
 describe('Redis loses a key', () => {

@@ -8,7 +8,7 @@ import { TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 
 /** How long a device may be left to guess after Redis lost something. */
-const TOLD_MS = 10_000
+const TOLD_MS = 40_000
 const gateways = ['gw-0', 'gw-1']
 const [kept, lost, fresh] = [five('kept'), five('lost'), five('new')]
 const bob = { appId: 1, userId: 'bob' }

@@ -7,7 +7,7 @@ import { readiness, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 
 /** How long sessions may take to be back in the directory. */
-const BACK_MS = 10_000
+const BACK_MS = 40_000
 const LEASE_MS = 1_000
 const env = { IM_LEASE_MS: String(LEASE_MS) }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** How long anything that a test waits for may take, in milliseconds: far more than it does on a slow machine. */
-export const PATIENCE_MS = 20_000
+export const PATIENCE_MS = 60_000
 
 const POLL_MS = 20
 
