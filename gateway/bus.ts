@@ -278,7 +278,7 @@ export class Bus implements AsyncDisposable {
       if (type === Events.Disconnect) this.#away()
       else if (type === Events.Reconnect) await this.#back()
       // What else this connection tells is of no interest any more.
-      else if (type === DebugEvents.StaleConnection) return void (await this.#replace(nats))
+      else if (type === DebugEvents.StaleConnection) return await this.#replace(nats)
       else if (type === Events.Error) this.#logger.error({ reason: data }, 'NATS reports an error')
     }
   }

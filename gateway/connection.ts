@@ -6,10 +6,11 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { FrameDecoder } from '../protocol/frame-decoder.ts'
 import { limits, NO_CLIENT_TYPE, type ClientFrame, type Frame, type GatewayFrame } from '../protocol/frames.ts'
 import { decodeJson, encodeJson } from '../protocol/json.ts'
+import { ConnectionMemory } from './connection-memory.ts'
 import type { EncodedFrame } from './encoded-frame.ts'
 import type { Logger } from './logger.ts'
-import type { MemoryAccount, MemoryBudget } from './memory-budget.ts'
-import { COPIES, WRITE_BYTES } from './memory-costs.ts'
+import type { MemoryBudget } from './memory-budget.ts'
+import { COPIES } from './memory-costs.ts'
 import type { Direction, MemoryWaiter } from './memory-queue.ts'
 import type { Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -49,7 +50,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
   readonly #context: ConnectionContext
   readonly #decoder = new FrameDecoder(limits.loginFrame)
   readonly #rate: RateLimit
-  readonly #memory: MemoryAccount
+  readonly #memory: ConnectionMemory
   /** Read and not yet decoded; more than one element only while reading is paused. */
   readonly #inbound: (Uint8Array | string)[] = []
   readonly #idleTimer: NodeJS.Timeout
@@ -61,8 +62,6 @@ export class Connection implements TransportEvents, MemoryWaiter {
   #held = 0
   /** Of the requests in flight. */
   #heldBytes = 0
-  /** Writes of which no end has been told. */
-  #writes = 0
   /** What the client is expected to send next at the most, in bytes, by what it sent before. */
   #expected = 0
   /** It is told now that there is room. */
@@ -71,9 +70,6 @@ export class Connection implements TransportEvents, MemoryWaiter {
   #granted = false
   /** The frame that is coming was begun while there was room. */
   #mayFinish = false
-  /** What the account was charged with. */
-  #chargedReceived = 0
-  #chargedWaiting = 0
   #exclusive = false
   #paused = false
   #pumping = false
@@ -83,7 +79,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
     this.transport = transport
     this.#context = context
     this.#rate = new RateLimit(context.settings.maxFramesPerSecond)
-    this.#memory = context.memory.openAccount()
+    this.#memory = new ConnectionMemory(context.memory)
     this.#idleTimer = setTimeout(() => this.close('idle_timeout'), context.settings.idleTimeoutMs)
     context.metrics.connections.inc({ transport: transport.kind })
   }
@@ -110,19 +106,13 @@ export class Connection implements TransportEvents, MemoryWaiter {
   /** Takes room for what is read for the client: at most so many bytes; 0 when there is no room for a message. */
   reserve(mostBytes: number): number {
     if (this.full) return 0
-    const least = this.#context.settings.maxFrameBytes
-    // A client that reads gets one message at a time also when its share is smaller than that.
-    const one = this.waiting ? 0 : Math.min(least, this.#memory.room('out', this.#turn, 0))
-    const room = Math.max(this.#memory.room('out'), one)
-    if (room < least) return 0
-    const bytes = Math.min(Math.floor(room), mostBytes)
-    this.#memory.charge('reads', bytes)
-    return bytes
+    const { maxFrameBytes } = this.#context.settings
+    return this.#memory.reserve(maxFrameBytes, mostBytes, this.#turn, this.transport.bufferedBytes)
   }
 
   /** Gives back what `reserve` took. */
   release(bytes: number): void {
-    this.#memory.charge('reads', -bytes)
+    this.#memory.release(bytes)
   }
 
   /** `flushed` will be told once there may be room in the gateway's memory. */
@@ -209,8 +199,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
   }
 
   flushed(): void {
-    this.#writes -= 1
-    this.#settleWaiting()
+    this.#memory.flushed(this.transport.bufferedBytes)
     if (!this.#open) return
     this.#context.events.flushed(this)
     if (this.#paused) this.#pump()
@@ -218,9 +207,8 @@ export class Connection implements TransportEvents, MemoryWaiter {
 
   ended(): void {
     if (this.#open) this.#finish()
-    this.#charge(this.#heldBytes)
-    this.#memory.charge('clients', -this.#chargedWaiting)
-    this.#chargedWaiting = 0
+    this.#memory.received(this.#heldBytes)
+    this.#memory.ended()
   }
 
   roomAgain(direction: Direction): boolean {
@@ -242,23 +230,13 @@ export class Connection implements TransportEvents, MemoryWaiter {
   }
 
   #write(data: Uint8Array | string): void {
-    this.#writes += 1
     this.transport.write(data)
-    this.#settleWaiting()
-  }
-
-  /** Charges the account with what waits for the client now: nothing, most of the time. */
-  #settleWaiting(): void {
-    const buffered = this.transport.bufferedBytes
-    const waiting = buffered === 0 ? 0 : buffered + this.#writes * WRITE_BYTES
-    if (waiting === this.#chargedWaiting) return
-    this.#memory.charge('clients', waiting - this.#chargedWaiting)
-    this.#chargedWaiting = waiting
+    this.#memory.wrote(this.transport.bufferedBytes)
   }
 
   /** Charges the account with what is held now of what the client sent. */
   #settle(): void {
-    if (!this.#open) return this.#charge(this.#heldBytes)
+    if (!this.#open) return this.#memory.received(this.#heldBytes)
     const { partial } = this.transport
     const missing = this.#decoder.missing + partial.missing
     let received = this.#inboundBytes + this.#decoder.buffered + partial.held
@@ -266,7 +244,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
     else if (!this.#mayFinish) this.#mayFinish = this.#mayBegin(missing)
     // The read that finishes it may bring more.
     if (this.#mayFinish) received += Math.max(missing, this.#expected)
-    this.#charge(received * COPIES + this.#heldBytes)
+    this.#memory.received(received * COPIES + this.#heldBytes)
   }
 
   /** Whether the frame that has begun to come may be finished: there is room, or it is all that is held of the client. */
@@ -274,12 +252,6 @@ export class Connection implements TransportEvents, MemoryWaiter {
     if (!this.#admitted) return false
     const alone = this.#held === 0 && this.#inbound.length === 0
     return this.#memory.room('in', this.#turn, alone ? 0 : undefined) > missing * COPIES
-  }
-
-  #charge(received: number): void {
-    if (received === this.#chargedReceived) return
-    this.#memory.charge('received', received - this.#chargedReceived)
-    this.#chargedReceived = received
   }
 
   #finish(): void {
@@ -386,7 +358,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
     const pause = own || !this.#mayRead()
     if (pause && !own) {
       // Who has not logged in has nothing to lose here, and must not hold what others need.
-      if (!this.#admitted && this.#chargedReceived > 0) return this.close('overloaded')
+      if (!this.#admitted && this.#memory.holdsReceived) return this.close('overloaded')
       this.#context.memory.queue('in').add(this)
     }
     if (pause === this.#paused) return

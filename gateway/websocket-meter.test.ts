@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { array, assert as check, constantFrom, integer, oneof, property } from 'fast-check'
 import { WebSocketMeter } from './websocket-meter.ts'
 
 interface Piece {
@@ -20,37 +20,32 @@ function buildFrame({ opcode, final, payload }: Piece): Buffer {
   ])
 }
 
-const message = fc
-  .array(fc.constantFrom(0, 1, 125, 126, 5_000, 65_535, 65_536, 70_000), { minLength: 1, maxLength: 3 })
-  .map((parts): Piece[] =>
+const message = array(constantFrom(0, 1, 125, 126, 5_000, 65_535, 65_536, 70_000), { minLength: 1, maxLength: 3 }).map(
+  (parts): Piece[] =>
     parts.map((payload, index) => ({ opcode: index === 0 ? 2 : 0, final: index === parts.length - 1, payload })),
-  )
-const ping = fc.integer({ min: 0, max: 125 }).map((payload): Piece[] => [{ opcode: 9, final: true, payload }])
+)
+const ping = integer({ min: 0, max: 125 }).map((payload): Piece[] => [{ opcode: 9, final: true, payload }])
 
 test('however messages are cut, nothing is held at the end of each, and all of the current one before', () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.oneof(message, ping), { maxLength: 6 }),
-      fc.integer({ min: 1, max: 70_000 }),
-      (all, size) => {
-        const meter = new WebSocketMeter()
-        for (const pieces of all) {
-          let held = 0
-          for (const piece of pieces) {
-            const bytes = buildFrame(piece)
-            for (let at = 0; at < bytes.length; at += size) {
-              const chunk = bytes.subarray(at, at + size)
-              meter.push(chunk)
-              const left = bytes.length - at - chunk.length
-              // Within the header its length is not known.
-              if (left < piece.payload) assert.equal(meter.missing, left)
-            }
-            if (piece.opcode < 8) held = piece.final ? 0 : held + piece.payload
-            assert.equal(meter.held, held)
+  check(
+    property(array(oneof(message, ping), { maxLength: 6 }), integer({ min: 1, max: 70_000 }), (all, size) => {
+      const meter = new WebSocketMeter()
+      for (const pieces of all) {
+        let held = 0
+        for (const piece of pieces) {
+          const bytes = buildFrame(piece)
+          for (let at = 0; at < bytes.length; at += size) {
+            const chunk = bytes.subarray(at, at + size)
+            meter.push(chunk)
+            const left = bytes.length - at - chunk.length
+            // Within the header its length is not known.
+            if (left < piece.payload) assert.equal(meter.missing, left)
           }
+          if (piece.opcode < 8) held = piece.final ? 0 : held + piece.payload
+          assert.equal(meter.held, held)
         }
-      },
-    ),
+      }
+    }),
     { numRuns: 200 },
   )
 })

@@ -122,10 +122,11 @@ describe('the environment of a gateway', () => {
         value,
       })),
     )
-    assert.equal(used.length, 2)
+    assert.equal(used.length, 3)
     for (const { path, value } of used) {
       const variable = numbers.find((number) => number.path === path)?.variable ?? ''
-      assert.equal(Number(value) * 1000, Number(defaults.get(variable)), path)
+      const unit = variable.endsWith('_MS') ? 1000 : 1
+      assert.equal(Number(value) * unit, Number(defaults.get(variable)), path)
     }
   })
 

@@ -65,8 +65,9 @@ for (const long of [false, true]) {
       }
     }
     for (const gateway of cluster.gateways) assertSurvived(gateway)
-    t.diagnostic(`${describeMemory(from, before)}; bystander: ${await bystander.stop()}`)
+    t.diagnostic(`bystander: ${await bystander.stop()}`)
     await assertRelieved(from)
+    t.diagnostic(describeMemory(from, before))
     for (const client of [...readers, ...senders]) client.destroy()
   })
 }
