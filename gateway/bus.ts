@@ -1,11 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, ErrorCode, Events, type ConnectionOptions, type NatsConnection } from 'nats'
+import {
+  connect,
+  ErrorCode,
+  Events,
+  type ConnectionOptions,
+  type NatsConnection,
+  type NatsError,
+  type Subscription,
+} from 'nats'
 import { decodeBusRecords, encodeBusRecord, type BusRecord } from './bus-record.ts'
 import { GatewayError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import type { GatewaySettings } from './settings.ts'
+import type { Troubles } from './troubles.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const RECONNECT_WAIT_MS = 250
@@ -15,6 +24,8 @@ const PROBE_MS = 1_000
 /** How old the last returned probe may be for the bus to count as working. */
 const PROBE_VALID_MS = 3_000
 const DRAIN_TIMEOUT_MS = 2_000
+/** A right that was refused counts as missing for so long: NATS does not say when it is granted. */
+const FORBIDDEN_MS = 60_000
 
 export interface BusEvents {
   /** A record from another broker, with the frame that it carries (empty when none). */
@@ -36,22 +47,32 @@ export class Bus implements AsyncDisposable {
   readonly #nats: NatsConnection
   readonly #settings: GatewaySettings
   readonly #metrics: Metrics
+  readonly #troubles: Troubles
   readonly #logger: Logger
   #events = deaf
   readonly #subject: string
   readonly #pending = new Map<string, Buffer[]>()
   /** Brokers that were written to since the connection was made, or tried to be while it was down. */
   readonly #reached = new Set<string>()
+  #subscription: Subscription | undefined
+  #forbiddenAt = -Infinity
   #probeTimer: NodeJS.Timeout | undefined
   #flushing = false
   #connected = true
   #nonce = ''
   #probedAt = -Infinity
 
-  private constructor(nats: NatsConnection, settings: GatewaySettings, metrics: Metrics, logger: Logger) {
+  private constructor(
+    nats: NatsConnection,
+    settings: GatewaySettings,
+    metrics: Metrics,
+    troubles: Troubles,
+    logger: Logger,
+  ) {
     this.#nats = nats
     this.#settings = settings
     this.#metrics = metrics
+    this.#troubles = troubles
     this.#logger = logger
     this.#subject = this.#subjectOf(settings.brokerId)
     metrics.natsUp.set(1)
@@ -67,6 +88,7 @@ export class Bus implements AsyncDisposable {
   static async connect(
     settings: GatewaySettings,
     metrics: Metrics,
+    troubles: Troubles,
     logger: Logger,
     timeoutMs: number,
     stop: AbortSignal,
@@ -74,7 +96,7 @@ export class Bus implements AsyncDisposable {
     const deadline = performance.now() + timeoutMs
     for (;;) {
       try {
-        return new Bus(await connect(buildOptions(settings)), settings, metrics, logger)
+        return new Bus(await connect(buildOptions(settings)), settings, metrics, troubles, logger)
       } catch (cause) {
         if (isRefusal(cause)) {
           const message = 'NATS refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD, or IM_NATS_TOKEN'
@@ -89,12 +111,20 @@ export class Bus implements AsyncDisposable {
     }
   }
 
-  /** Subscribes to `broker.<own id>`. */
-  start(events: BusEvents): void {
+  /**
+   * Subscribes to `broker.<own id>`.
+   *
+   * @throws GatewayError NATS_FORBIDDEN when NATS refuses the right to that, or to publish there
+   */
+  async start(events: BusEvents): Promise<void> {
     this.#events = events
-    this.#nats.subscribe(this.#subject, { callback: (_error, message) => this.#received(message.data) })
     this.#probe()
     this.#probeTimer = setInterval(() => this.#probe(), PROBE_MS)
+    // A refusal comes before the answer to what is sent after it; its event a turn later.
+    await Promise.race([this.#nats.flush().catch(() => undefined), delay(PROBE_MS)])
+    await delay(0)
+    const refusal = this.#troubles.get('NatsForbidden')
+    if (refusal !== undefined) throw new GatewayError('NATS_FORBIDDEN', refusal, { retryable: false })
   }
 
   /** Whether a message to this broker's own subject came back lately. */
@@ -178,12 +208,30 @@ export class Bus implements AsyncDisposable {
 
   #probe(): void {
     if (!this.#connected) return
+    // NATS ends a subscription whose right it refuses, also one that it had granted.
+    if (this.#subscription?.isClosed() !== false) {
+      this.#subscription = this.#nats.subscribe(this.#subject, {
+        callback: (error, message) => (error === null ? this.#received(message.data) : this.#refused(error)),
+      })
+    }
+    if (performance.now() - this.#forbiddenAt > FORBIDDEN_MS) this.#troubles.report('NatsForbidden', undefined)
     this.#nonce = randomUUID()
     this.#nats.publish(this.#subject, encodeBusRecord({ type: 'probe', nonce: this.#nonce }))
   }
 
+  #refused({ message, permissionContext }: Pick<NatsError, 'message' | 'permissionContext'>): void {
+    this.#forbiddenAt = performance.now()
+    const { operation, subject } = permissionContext ?? {}
+    const right = operation === 'publish' ? 'publish to' : 'subscribe to'
+    const what = subject === undefined ? message : `${right} ${subject}`
+    const needed = `it must publish to ${this.#subjectOf('*')} and subscribe to ${this.#subject}`
+    if (this.#troubles.get('NatsForbidden') === undefined)
+      this.#troubles.report('NatsForbidden', `NATS does not let this user ${what}; ${needed}`)
+  }
+
   async #watch(): Promise<void> {
-    for await (const { type, data } of this.#nats.status()) {
+    for await (const status of this.#nats.status()) {
+      const { type, data } = status
       if (type === Events.Disconnect) {
         this.#connected = false
         this.#metrics.natsUp.set(0)
@@ -200,6 +248,8 @@ export class Bus implements AsyncDisposable {
         // After the round trip the server has the subscription again, so that nothing falls between it and the event.
         await this.#nats.flush().catch(() => undefined)
         this.#events.reconnected()
+      } else if (type === Events.Error && data === ErrorCode.PermissionsViolation) {
+        this.#refused({ message: data, ...status })
       } else if (type === Events.Error) {
         this.#logger.error({ reason: data }, 'NATS reports an error')
       }

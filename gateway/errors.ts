@@ -5,6 +5,7 @@ export type GatewayErrorCode =
   | 'TLS_INVALID'
   | 'NATS_UNREACHABLE'
   | 'NATS_REFUSED'
+  | 'NATS_FORBIDDEN'
   | 'REDIS_UNREACHABLE'
   | 'BROKER_REPLACED'
 

@@ -20,6 +20,7 @@ import { openRedis, startRedis } from './redis-link.ts'
 import { createServices } from './services.ts'
 import type { GatewaySettings } from './settings.ts'
 import { TlsCredentials } from './tls-credentials.ts'
+import { Troubles } from './troubles.ts'
 
 /** How long Redis and NATS may be away at the start, each. */
 const START_TIMEOUT_MS = 60_000
@@ -40,6 +41,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     startedAt: Date.now(),
   }
   const metrics = new Metrics()
+  const troubles = new Troubles(metrics, logger)
   const keys = new Keys(settings.keyPrefix)
   const table = new ConnectionTable()
   let state: BrokerState = 'starting'
@@ -52,10 +54,14 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const tls = tlsCertFile === '' ? undefined : await TlsCredentials.load(tlsCertFile, tlsKeyFile, logger, metrics)
   stack.use(tls)
   const admin = stack.use(
-    new AdminServer(metrics.registry, () => {
-      if (state === 'ready') return findAway(redis, keeper, bus)
-      return [state === 'starting' ? `starting: waiting for ${waitingFor}` : state]
-    }),
+    new AdminServer(
+      metrics.registry,
+      () => {
+        if (state === 'ready') return findAway(redis, keeper, bus, troubles)
+        return [state === 'starting' ? `starting: waiting for ${waitingFor}` : state]
+      },
+      () => troubles.list.map(({ message }) => message),
+    ),
   )
   const { listenHost, adminPort: wantedPort } = settings
   const adminPort = await admin.listen(listenHost, wantedPort).catch((error: unknown) => {
@@ -66,7 +72,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
-  const bus = stack.use(await Bus.connect(settings, metrics, logger, START_TIMEOUT_MS, stop))
+  const bus = stack.use(await Bus.connect(settings, metrics, troubles, logger, START_TIMEOUT_MS, stop))
 
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
@@ -77,7 +83,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     new LeaseKeeper(
       lease,
       settings.leaseMs,
-      () => ({ state, connections: table.size }),
+      () => ({ state, connections: table.size, troubles: troubles.list }),
       {
         recreated: () => {
           logger.warn('the lease was gone and has been taken again; verifying every session')
@@ -105,7 +111,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     void keeper.renew()
     verifier.verifyAll()
   })
-  bus.start(busEvents)
+  await bus.start(busEvents)
 
   const listeners = createListeners(settings, tls, metrics, logger, dispatcher)
   stack.defer(() => listeners.close())
@@ -130,10 +136,10 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
 }
 
 /** What a ready gateway needs and does not have. */
-function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus): string[] {
+function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus, troubles: Troubles): string[] {
   const away: string[] = []
   if (redis.status !== 'ready' || !keeper.holds) away.push('Redis does not answer')
-  if (!bus.working) away.push('NATS does not answer')
+  if (!bus.working) away.push(troubles.get('NatsForbidden') ?? 'NATS does not answer')
   return away
 }
 

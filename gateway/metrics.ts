@@ -5,6 +5,9 @@ export class Metrics {
   readonly registry = new Registry()
   readonly connections = this.#gauge('im_connections', 'Connections held, by transport', ['transport'])
   readonly pendingLogins = this.#gauge('im_pending_logins', 'Connections that have not logged in yet')
+  readonly troubles = this.#gauge('im_trouble', '1 while something is wrong that somebody has to mend, by reason', [
+    'reason',
+  ])
   readonly redisUp = this.#gauge('im_redis_up', '1 while Redis answers')
   readonly natsUp = this.#gauge('im_nats_up', '1 while NATS is connected')
   readonly logins = this.#counter('im_logins_total', 'Logins, by result: accepted or the code of the refusal', [
