@@ -55,7 +55,6 @@ export class Bus implements AsyncDisposable {
   /** Brokers that were written to since the connection was made, or tried to be while it was down. */
   readonly #reached = new Set<string>()
   #subscription: Subscription | undefined
-  #forbiddenAt = -Infinity
   #probeTimer: NodeJS.Timeout | undefined
   #flushing = false
   #connected = true
@@ -214,19 +213,18 @@ export class Bus implements AsyncDisposable {
         callback: (error, message) => (error === null ? this.#received(message.data) : this.#refused(error)),
       })
     }
-    if (performance.now() - this.#forbiddenAt > FORBIDDEN_MS) this.#troubles.report('NatsForbidden', undefined)
     this.#nonce = randomUUID()
     this.#nats.publish(this.#subject, encodeBusRecord({ type: 'probe', nonce: this.#nonce }))
   }
 
   #refused({ message, permissionContext }: Pick<NatsError, 'message' | 'permissionContext'>): void {
-    this.#forbiddenAt = performance.now()
     const { operation, subject } = permissionContext ?? {}
     const right = operation === 'publish' ? 'publish to' : 'subscribe to'
     const what = subject === undefined ? message : `${right} ${subject}`
     const needed = `it must publish to ${this.#subjectOf('*')} and subscribe to ${this.#subject}`
-    if (this.#troubles.get('NatsForbidden') === undefined)
-      this.#troubles.report('NatsForbidden', `NATS does not let this user ${what}; ${needed}`)
+    // The first of several stands for all.
+    const told = this.#troubles.get('NatsForbidden') ?? `NATS does not let this user ${what}; ${needed}`
+    this.#troubles.report('NatsForbidden', told, FORBIDDEN_MS)
   }
 
   async #watch(): Promise<void> {

@@ -7,6 +7,7 @@ export type GatewayErrorCode =
   | 'NATS_REFUSED'
   | 'NATS_FORBIDDEN'
   | 'REDIS_UNREACHABLE'
+  | 'REDIS_REFUSED'
   | 'BROKER_REPLACED'
 
 /** A failure of the gateway as a whole, as against one that a client is told (`ProtocolError`). */

@@ -17,6 +17,7 @@ import type { Logger } from './logger.ts'
 import { Metrics } from './metrics.ts'
 import { PrimaryWatch } from './primary-watch.ts'
 import { openRedis, startRedis } from './redis-link.ts'
+import { RedisWatch } from './redis-watch.ts'
 import { createServices } from './services.ts'
 import type { GatewaySettings } from './settings.ts'
 import { TlsCredentials } from './tls-credentials.ts'
@@ -68,7 +69,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     throw listenError(error, listenHost, wantedPort, 'IM_ADMIN_PORT')
   })
 
-  const redis = openRedis(settings, logger, metrics)
+  const redis = openRedis(settings, logger, metrics, troubles)
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
@@ -106,8 +107,10 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     former.again()
   }
   const primaries = stack.use(new PrimaryWatch(redis, settings.leaseMs / RENEWALS, primaryChanged, logger))
+  const watch = stack.use(new RedisWatch(redis, settings.leaseMs / RENEWALS, troubles))
   redis.on('ready', () => {
     primaries.look()
+    watch.look()
     void keeper.renew()
     verifier.verifyAll()
   })
@@ -138,7 +141,10 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
 /** What a ready gateway needs and does not have. */
 function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus, troubles: Troubles): string[] {
   const away: string[] = []
-  if (redis.status !== 'ready' || !keeper.holds) away.push('Redis does not answer')
+  if (redis.status !== 'ready' || !keeper.holds) {
+    const loading = redis.status === 'connect' ? 'Redis is connected and not ready: it still loads its data' : undefined
+    away.push(loading ?? troubles.get('RedisRefusesWrites') ?? 'Redis does not answer')
+  }
   if (!bus.working) away.push(troubles.get('NatsForbidden') ?? 'NATS does not answer')
   return away
 }

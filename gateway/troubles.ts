@@ -3,11 +3,12 @@ import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What is wrong around a gateway and passes only when somebody acts. Also the reason of an ImCluster's condition. */
-export type TroubleReason = 'NatsForbidden'
+export type TroubleReason = 'NatsForbidden' | 'RedisFull' | 'RedisRefusesWrites' | 'RedisForeignKey'
 
 /** Tells of troubles by log (when one begins, changes or ends), metric, /readyz and, by way of the lease, to the operator. */
 export class Troubles {
   readonly #messages = new Map<TroubleReason, string>()
+  readonly #timers = new Map<TroubleReason, NodeJS.Timeout>()
   readonly #metrics: Metrics
   readonly #logger: Logger
 
@@ -16,8 +17,15 @@ export class Troubles {
     this.#logger = logger
   }
 
-  /** @param message what is wrong and what to do about it; undefined when nothing is (any more) */
-  report(reason: TroubleReason, message: string | undefined): void {
+  /**
+   * @param message what is wrong and what to do about it; undefined when nothing is (any more)
+   * @param lastsMs after so long without another report it counts as over, where nothing else tells
+   */
+  report(reason: TroubleReason, message: string | undefined, lastsMs?: number): void {
+    clearTimeout(this.#timers.get(reason))
+    if (message !== undefined && lastsMs !== undefined) {
+      this.#timers.set(reason, setTimeout(() => this.report(reason, undefined), lastsMs).unref())
+    }
     if (this.#messages.get(reason) === message) return
     this.#metrics.troubles.set({ reason }, message === undefined ? 0 : 1)
     if (message === undefined) {

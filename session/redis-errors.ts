@@ -1,8 +1,24 @@
-import { SessionError } from './errors.ts'
+import { SessionError, type SessionErrorCode } from './errors.ts'
+import { describeKey } from './keys.ts'
 
 /** First words of Redis' own answers that say "not now". A script's error may carry them behind a dash. */
-const temporary =
-  /(?:^|-)(LOADING|READONLY|OOM|MASTERDOWN|NOREPLICAS|NOGOODSLAVE|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|MISCONF|UNBLOCKED) /
+const temporary = /(?:^|-)(LOADING|MASTERDOWN|NOGOODSLAVE|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|UNBLOCKED) /
+
+/** First words of those that say what somebody has to mend, and what that is. */
+const refusals: Readonly<Record<string, readonly [code: SessionErrorCode, message: string]>> = {
+  OOM: ['redis_full', 'Redis is full: raise its maxmemory, or retain less of inboxes'],
+  READONLY: ['redis_refuses_writes', 'Redis refuses writes: it is a replica, or was made one; connect to the primary'],
+  MISCONF: [
+    'redis_refuses_writes',
+    'Redis refuses writes: it cannot save its data; see its log and the space on its disk',
+  ],
+  NOREPLICAS: ['redis_refuses_writes', 'Redis refuses writes: it has fewer replicas than min-replicas-to-write'],
+}
+const refused = new RegExp(`(?:^|-)(${Object.keys(refusals).join('|')}) `)
+const wrongType = /(?:^|-)WRONGTYPE /
+
+/** Errors after which the same call can succeed later, and a write may have been carried out. */
+const passing: ReadonlySet<SessionErrorCode> = new Set(['redis_unavailable', 'redis_full', 'redis_refuses_writes'])
 
 /** What a server without functions answers. */
 const tooOld = /^ERR unknown command ['`]?FCALL/i
@@ -19,15 +35,19 @@ const away =
  * write was carried out is not known.
  */
 export function isUnavailable(error: unknown): boolean {
-  if (error instanceof SessionError) return error.code === 'redis_unavailable'
+  if (error instanceof SessionError) return passing.has(error.code)
   if (!(error instanceof Error)) return false
-  if (away.test(error.message) || temporary.test(error.message)) return true
+  if ([away, temporary, refused].some((pattern) => pattern.test(error.message))) return true
   // Socket and DNS errors of Node, such as ECONNREFUSED.
   return 'syscall' in error || error.name === 'ClusterAllFailedError'
 }
 
-/** The error of this area for whatever ioredis threw. Keeps it as the cause, without the command's arguments. */
-export function translateError(error: unknown): SessionError {
+/**
+ * The error of this area for whatever ioredis threw. Keeps it as the cause, without the command's arguments.
+ *
+ * @param keys those that may be what a foreign key is about; by default the one that the command names first
+ */
+export function translateError(error: unknown, keys: readonly string[] = firstKeyOf(error)): SessionError {
   if (error instanceof SessionError) return error
   // ioredis attaches the whole command: payloads, and the password of a refused AUTH.
   if (error instanceof Error) Reflect.deleteProperty(error, 'command')
@@ -36,7 +56,23 @@ export function translateError(error: unknown): SessionError {
   if (tooOld.test(reason)) {
     return new SessionError('redis_failed', 'Redis has no functions: use Redis 7.0 or later', { cause: error })
   }
+  const [code, message] = refusals[refused.exec(reason)?.[1] ?? ''] ?? []
+  if (code !== undefined) return new SessionError(code, `${message} (${reason})`, { cause: error })
+  if (wrongType.test(reason)) {
+    const what = keys.map(describeKey).join(', or ')
+    const advice = 'something else has written it; find out what, and remove it'
+    return new SessionError('redis_foreign_key', `foreign data in Redis instead of ${what}; ${advice}`, {
+      cause: error,
+    })
+  }
   return isUnavailable(error)
     ? new SessionError('redis_unavailable', `Redis is unavailable: ${reason}`, { cause: error })
     : new SessionError('redis_failed', `Redis refused a command: ${reason}`, { cause: error })
+}
+
+/** The key of a plain command; functions are given theirs apart. */
+function firstKeyOf(error: unknown): string[] {
+  const { command } = error as { command?: { name?: string; args?: readonly unknown[] } }
+  const key = command?.name === 'fcall' ? command.args?.[2] : command?.args?.[0]
+  return typeof key === 'string' ? [key] : []
 }
