@@ -24,6 +24,8 @@ const PROBE_MS = 1_000
 /** How old the last returned probe may be for the bus to count as working. */
 const PROBE_VALID_MS = 3_000
 const DRAIN_TIMEOUT_MS = 2_000
+/** What a record adds to its frame at most, but for a transient one that has been to very many gateways. */
+const RECORD_BYTES = 2_048
 /** A right that was refused counts as missing for so long: NATS does not say when it is granted. */
 const FORBIDDEN_MS = 60_000
 
@@ -131,15 +133,23 @@ export class Bus implements AsyncDisposable {
     return this.#connected && performance.now() - this.#probedAt < PROBE_VALID_MS
   }
 
-  /** Sends a record to another broker at the end of this turn. Lost when NATS is away; returns whether it was not. */
+  /**
+   * Sends a record to another broker at the end of this turn. Lost when NATS is away, or takes none so long; returns whether it
+   * was not. Of a push that is too long the receiver learns that the stream has moved.
+   */
   publish(brokerId: string, record: BusRecord, frame?: Uint8Array): boolean {
     this.#reached.add(brokerId)
     if (!this.#connected) {
       this.#metrics.busDropped.inc({ type: record.type })
       return false
     }
-    this.#metrics.busRecords.inc({ type: record.type })
     const bytes = encodeBusRecord(record, frame)
+    if (bytes.length > this.#maxBytes) {
+      if (record.type === 'push') return this.publish(brokerId, { ...record, type: 'head' })
+      this.#metrics.busDropped.inc({ type: record.type })
+      return false
+    }
+    this.#metrics.busRecords.inc({ type: record.type })
     const pending = this.#pending.get(brokerId)
     if (pending === undefined) this.#pending.set(brokerId, [bytes])
     else pending.push(bytes)
@@ -163,10 +173,24 @@ export class Bus implements AsyncDisposable {
     return `${this.#settings.subjectPrefix}broker.${brokerId}`
   }
 
+  /** The longest message that the server takes. */
+  get #maxBytes(): number {
+    return this.#nats.info?.max_payload ?? 1_048_576
+  }
+
+  #checkPayload(): void {
+    const { maxFrameBytes } = this.#settings
+    const needed = maxFrameBytes + RECORD_BYTES
+    const message =
+      `NATS takes ${this.#maxBytes} bytes at most (max_payload), and a frame of ${maxFrameBytes} (IM_MAX_FRAME_BYTES) may need ` +
+      `${needed}: longer messages reach other gateways by way of Redis, transient ones do not; raise the one or lower the other`
+    this.#troubles.report('NatsPayloadTooSmall', this.#maxBytes < needed ? message : undefined)
+  }
+
   #flush(): void {
     this.#flushing = false
     // Half of what the server takes: room for what nats.js adds.
-    const most = (this.#nats.info?.max_payload ?? 1_048_576) / 2
+    const most = this.#maxBytes / 2
     for (const [brokerId, records] of this.#pending) {
       let size = 0
       let batch: Buffer[] = []
@@ -207,6 +231,7 @@ export class Bus implements AsyncDisposable {
 
   #probe(): void {
     if (!this.#connected) return
+    this.#checkPayload()
     // NATS ends a subscription whose right it refuses, also one that it had granted.
     if (this.#subscription?.isClosed() !== false) {
       this.#subscription = this.#nats.subscribe(this.#subject, {

@@ -28,9 +28,11 @@ export class Metrics {
   readonly tlsReloads = this.#counter('im_tls_reloads_total', 'Certificates read again, by result', ['result'])
   readonly busPublished = this.#counter('im_bus_published_total', 'NATS messages published to other brokers')
   readonly busRecords = this.#counter('im_bus_records_total', 'Records sent to other brokers, by type', ['type'])
-  readonly busDropped = this.#counter('im_bus_dropped_total', 'Records not sent because NATS was away, by type', [
-    'type',
-  ])
+  readonly busDropped = this.#counter(
+    'im_bus_dropped_total',
+    'Records not sent: NATS was away, or takes none so long; by type',
+    ['type'],
+  )
   readonly busMalformed = this.#counter('im_bus_malformed_total', 'NATS messages that could not be read')
   readonly streamReads = this.#counter('im_stream_reads_total', 'Reads of an inbox: resume, gap or catch-up')
   readonly gaps = this.#counter('im_gaps_total', 'Gaps told to devices, by reason', ['reason'])

@@ -3,7 +3,8 @@ import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What is wrong around a gateway and passes only when somebody acts. Also the reason of an ImCluster's condition. */
-export type TroubleReason = 'NatsForbidden' | 'RedisFull' | 'RedisRefusesWrites' | 'RedisForeignKey'
+export type TroubleReason =
+  'NatsForbidden' | 'NatsPayloadTooSmall' | 'RedisFull' | 'RedisRefusesWrites' | 'RedisForeignKey'
 
 /** Tells of troubles by log (when one begins, changes or ends), metric, /readyz and, by way of the lease, to the operator. */
 export class Troubles {
