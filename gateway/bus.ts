@@ -83,8 +83,8 @@ export class Bus implements AsyncDisposable {
   /**
    * Connects.
    *
-   * @throws GatewayError NATS_UNREACHABLE when no server answers in time, NATS_REFUSED at once when one refuses the
-   *   credentials; the reason of `stop`
+   * @throws GatewayError NATS_UNREACHABLE when no server answers in time; at once NATS_REFUSED when one refuses the
+   *   credentials, and NATS_WITHOUT_TLS when it offers none and must; the reason of `stop`
    */
   static async connect(
     settings: GatewaySettings,
@@ -102,6 +102,10 @@ export class Bus implements AsyncDisposable {
         if (isRefusal(cause)) {
           const message = 'NATS refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD, or IM_NATS_TOKEN'
           throw new GatewayError('NATS_REFUSED', message, { cause, retryable: false })
+        }
+        if (hasCode(cause, ErrorCode.ServerOptionNotAvailable)) {
+          const message = 'NATS offers no TLS, which tls:// asks for; set it up there, or correct IM_NATS_SERVERS'
+          throw new GatewayError('NATS_WITHOUT_TLS', message, { cause, retryable: false })
         }
         const message = `no NATS server answers at ${settings.natsServers.map(withoutCredentials).join(', ')}; check IM_NATS_SERVERS`
         logger.warn({ err: cause }, message)
@@ -295,12 +299,18 @@ function buildOptions(settings: GatewaySettings): ConnectionOptions {
   }
   if (settings.natsUser !== '') Object.assign(options, { user: settings.natsUser, pass: settings.natsPassword })
   if (settings.natsToken !== '') options.token = settings.natsToken
+  // Before the credentials leave, and also of servers that others name.
+  if (settings.natsServers.some((server) => /^tls:/i.test(server))) options.tls = {}
   return options
 }
 
 function isRefusal(error: unknown): boolean {
+  return hasCode(error, ErrorCode.AuthorizationViolation) || hasCode(error, ErrorCode.BadAuthentication)
+}
+
+function hasCode(error: unknown, wanted: ErrorCode): boolean {
   const { code } = error as { code?: unknown }
-  return code === ErrorCode.AuthorizationViolation || code === ErrorCode.BadAuthentication
+  return code === wanted
 }
 
 function withoutCredentials(server: string): string {

@@ -6,6 +6,7 @@ export type GatewayErrorCode =
   | 'NATS_UNREACHABLE'
   | 'NATS_REFUSED'
   | 'NATS_FORBIDDEN'
+  | 'NATS_WITHOUT_TLS'
   | 'REDIS_UNREACHABLE'
   | 'REDIS_REFUSED'
   | 'BROKER_REPLACED'

@@ -50,14 +50,14 @@ export async function startRedis(redis: RedisClient, timeoutMs: number, stop: Ab
   const refused = Promise.withResolvers<never>()
   const look = (error: Error) => {
     const translated = translateError(error)
-    if (!translated.retryable) refused.reject(translated)
+    if (translated.code === 'redis_refused') refused.reject(translated)
   }
   redis.on('error', look).on('node error', look)
   try {
     await Promise.race([awaitReady(redis, timeoutMs), refused.promise, delay(2 * timeoutMs, undefined, { signal })])
   } catch (cause) {
     stop.throwIfAborted()
-    if (cause instanceof SessionError && !cause.retryable) {
+    if (cause instanceof SessionError && cause.code === 'redis_refused') {
       throw new GatewayError('REDIS_REFUSED', `${cause.message}; check IM_REDIS_URL`, { cause, retryable: false })
     }
     const message = `Redis does not answer within ${timeoutMs} ms; check IM_REDIS_URL and that Redis runs`

@@ -10,7 +10,9 @@ export type SessionErrorCode =
   | 'redis_foreign_key'
   /** The same while a session was being written: it may be stored, and is to be removed. */
   | 'session_unknown'
-  /** Redis answered with an error that no retry cures. */
+  /** What answers is no Redis, speaks no TLS where it must, or refuses the credentials or a right. */
+  | 'redis_refused'
+  /** Redis answered with another error that no retry cures. */
   | 'redis_failed'
   | 'redis_url_invalid'
   /** Too many logins of one user at once: none was written for this call. */

@@ -26,9 +26,14 @@ const tooOld = /^ERR unknown command ['`]?FCALL/i
 /** What ioredis makes of the answer of another kind of server. */
 const foreign = /^Unknown RESP type/
 
+/** Codes of Node for a certificate that is not trusted, is out of date or is of another host. */
+const certificate = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_)/
+
+export const NO_TLS = 'what answers speaks no TLS, which rediss:// asks for'
+
 /** What ioredis says when a connection is away or lost; it has no codes for these. */
 const away =
-  /^(Stream isn't writeable|Cluster isn't ready|Connection is closed|Command timed out|Command aborted|Socket timeout|Reached the max retries per request|Failed to refresh slots cache|None of startup nodes|Too many Cluster redirections|Cluster is |All sentinels are unreachable|connect ETIMEDOUT|max number of clients reached|ERR max number of clients)/
+  /^(Stream isn't writeable|Cluster isn't ready|Connection is closed|Command timed out|Command aborted|Socket timeout|Reached the max retries per request|Failed to refresh slots cache|None of startup nodes|Too many Cluster redirections|Cluster is |All sentinels are unreachable|connect ETIMEDOUT|Client network socket disconnected before secure TLS|timeout$|max number of clients reached|ERR max number of clients)/
 
 /**
  * Whether a call failed because Redis is away, overloaded or failing over: the same call can succeed later. Whether a
@@ -52,7 +57,8 @@ export function translateError(error: unknown, keys: readonly string[] = firstKe
   // ioredis attaches the whole command: payloads, and the password of a refused AUTH.
   if (error instanceof Error) Reflect.deleteProperty(error, 'command')
   const reason = error instanceof Error ? error.message : String(error)
-  if (foreign.test(reason)) return new SessionError('redis_failed', 'what answers is no Redis', { cause: error })
+  const refusal = describeRefusal(error, reason)
+  if (refusal !== undefined) return new SessionError('redis_refused', refusal, { cause: error })
   if (tooOld.test(reason)) {
     return new SessionError('redis_failed', 'Redis has no functions: use Redis 7.0 or later', { cause: error })
   }
@@ -68,6 +74,16 @@ export function translateError(error: unknown, keys: readonly string[] = firstKe
   return isUnavailable(error)
     ? new SessionError('redis_unavailable', `Redis is unavailable: ${reason}`, { cause: error })
     : new SessionError('redis_failed', `Redis refused a command: ${reason}`, { cause: error })
+}
+
+function describeRefusal(error: unknown, reason: string): string | undefined {
+  if (foreign.test(reason)) return 'what answers is no Redis'
+  if (/^(WRONGPASS|NOAUTH|NOPERM) /.test(reason)) return `Redis refuses the user of the URL: ${reason}`
+  const { code } = error as { code?: unknown }
+  if (typeof code !== 'string') return undefined
+  // Some bytes of a server without TLS, read as a record of TLS.
+  if (/^ERR_SSL_(WRONG_VERSION|PACKET_LENGTH|UNEXPECTED_MESSAGE)/.test(code)) return NO_TLS
+  return certificate.test(code) ? `the certificate of Redis is not accepted: ${reason}` : undefined
 }
 
 /** The key of a plain command; functions are given theirs apart. */

@@ -12,7 +12,7 @@ import {
 } from './functions.ts'
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import { typeOfKey } from './keys.ts'
-import { translateError } from './redis-errors.ts'
+import { NO_TLS, translateError } from './redis-errors.ts'
 
 export { isUnavailable } from './redis-errors.ts'
 
@@ -44,7 +44,13 @@ export function connectRedis(url: string, settings: RedisSettings): RedisClient 
   const target = parseRedisUrl(url)
   const report = (error: Error) => {
     // The first command on a connection that has failed already: why it failed has been told, and this would hide it.
-    if (!error.message.startsWith("Stream isn't writeable")) settings.onError(translateError(error))
+    if (error.message.startsWith("Stream isn't writeable")) return
+    // A Redis without TLS waits for the end of the first line.
+    const mute = target.tls && error.message === 'connect ETIMEDOUT'
+    const told = mute
+      ? new SessionError('redis_unavailable', `Redis does not answer, or ${NO_TLS}`)
+      : translateError(error)
+    settings.onError(told)
   }
   const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
   client.on('error', report)
