@@ -105,12 +105,13 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     verifier.verifyAll()
     ghosts.sweep()
     former.again()
+    watch.renew()
   }
   const primaries = stack.use(new PrimaryWatch(redis, settings.leaseMs / RENEWALS, primaryChanged, logger))
-  const watch = stack.use(new RedisWatch(redis, settings.leaseMs / RENEWALS, troubles))
+  const watch = stack.use(new RedisWatch(redis, settings.leaseMs / RENEWALS, troubles, metrics, logger))
   redis.on('ready', () => {
     primaries.look()
-    watch.look()
+    watch.renew()
     void keeper.renew()
     verifier.verifyAll()
   })

@@ -9,6 +9,10 @@ export class Metrics {
     'reason',
   ])
   readonly redisUp = this.#gauge('im_redis_up', '1 while Redis answers')
+  readonly redisPersistent = this.#gauge(
+    'im_redis_persistent',
+    '1 while Redis has an append-only file or a replica, as far as is known',
+  )
   readonly natsUp = this.#gauge('im_nats_up', '1 while NATS is connected')
   readonly logins = this.#counter('im_logins_total', 'Logins, by result: accepted or the code of the refusal', [
     'result',

@@ -109,3 +109,19 @@ test(
     await redis.config('SET', 'maxmemory', '0')
   },
 )
+
+test('a Redis that evicts, or forgets with a restart, is told and not refused', async () => {
+  assert.equal(await readMetric(gateway, 'im_redis_persistent'), 0)
+  await gateway.waitForLog(({ msg }) => /neither an append-only file nor a replica/.test(String(msg)), 20_000)
+  await redis.config('SET', 'maxmemory-policy', 'allkeys-lru', 'appendonly', 'yes')
+  // Read again with the next connection.
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await readyTo(
+    /^200 ok\n(.*\n)*Redis evicts keys when its memory is full \(maxmemory-policy allkeys-lru\): inboxes are lost/,
+  )
+  assert.equal(await readMetric(gateway, 'im_trouble{reason="RedisEvicts"}'), 1)
+  assert.equal(await readMetric(gateway, 'im_redis_persistent'), 1)
+  await redis.config('SET', 'maxmemory-policy', 'noeviction', 'appendonly', 'no')
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await readyTo(/^200 ok\n(?!.*evicts)/s)
+})

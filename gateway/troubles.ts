@@ -4,7 +4,7 @@ import type { Metrics } from './metrics.ts'
 
 /** What is wrong around a gateway and passes only when somebody acts. Also the reason of an ImCluster's condition. */
 export type TroubleReason =
-  'NatsForbidden' | 'NatsPayloadTooSmall' | 'RedisFull' | 'RedisRefusesWrites' | 'RedisForeignKey'
+  'NatsForbidden' | 'NatsPayloadTooSmall' | 'RedisEvicts' | 'RedisFull' | 'RedisRefusesWrites' | 'RedisForeignKey'
 
 /** Tells of troubles by log (when one begins, changes or ends), metric, /readyz and, by way of the lease, to the operator. */
 export class Troubles {

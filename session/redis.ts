@@ -188,7 +188,8 @@ async function provideLibrary(redis: RedisClient): Promise<void> {
   await load.finally(() => loading.delete(redis))
 }
 
-function primariesOf(redis: RedisClient): Redis[] {
+/** The client itself, or those of a cluster's primaries. */
+export function primariesOf(redis: RedisClient): Redis[] {
   return redis instanceof Cluster ? redis.nodes('master') : [redis]
 }
 
