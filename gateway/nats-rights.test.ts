@@ -36,7 +36,7 @@ for (const [right, rights] of Object.entries({
   'subscribe to broker.gw-0': { ...all, subscribe: 'broker.other' },
   'publish to broker.gw-0': { ...all, publish: 'broker.other' },
 })) {
-  test(`a gateway that may not ${right} ends with one line that says so`, async () => {
+  test(`a gateway that may not ${right} ends with one line that says so`, { timeout: 60_000 }, async () => {
     await using nats = await startLimited(rights)
     await using target = await startGateway({ ...optionsFor('gw-0', nats.url), skipReady: true })
     assert.deepEqual(await target.exited, { code: 1, signal: null })
