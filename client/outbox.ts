@@ -222,7 +222,8 @@ export class Outbox {
   #expire(entry: Entry): void {
     if (entry.written) {
       const advice = 'whether it was accepted is unknown; sending it again with the same messageId is safe'
-      this.#fail(entry, 'send_timeout', `${entry.timeoutMs} ms; ${advice}`, entry.lastError)
+      const why = entry.lastError && `; the last try: ${entry.lastError.message}`
+      this.#fail(entry, 'send_timeout', `${entry.timeoutMs} ms; ${advice}${why ?? ''}`, entry.lastError)
     } else {
       const why = this.#wire ? undefined : this.#whyAway()
       this.#fail(entry, 'send_timeout', `${entry.timeoutMs} ms; it was never sent${why ? `: ${why.message}` : ''}`, why)

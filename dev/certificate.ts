@@ -108,6 +108,8 @@ export async function createCertificateFiles(commonName = 'localhost'): Promise<
 function der(tag: number, ...content: Buffer[]): Buffer {
   const body = Buffer.concat(content)
   if (body.length < 0x80) return Buffer.concat([Buffer.of(tag, body.length), body])
+  // The shortest form: others are no DER, and Go refuses them.
+  if (body.length < 0x100) return Buffer.concat([Buffer.of(tag, 0x81, body.length), body])
   const length = Buffer.of(0x82, body.length >> 8, body.length & 0xff)
   return Buffer.concat([Buffer.of(tag), length, body])
 }

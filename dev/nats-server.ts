@@ -7,16 +7,26 @@ interface NatsOptions {
   readonly port?: number
   /** Asked of every client; none by default. */
   readonly login?: { readonly user: string; readonly pass: string }
+  /** Content of its configuration file, which asks for `login` if that is given; none by default. */
+  readonly config?: string
 }
 
 /** Starts a NATS server on 127.0.0.1 and resolves when it answers. */
-export function startNats({ port: fixed, login }: NatsOptions = {}): Promise<NatsServer> {
-  const credentials = login === undefined ? [] : ['--user', login.user, '--pass', login.pass]
+export function startNats({ port: fixed, login, config }: NatsOptions = {}): Promise<NatsServer> {
+  const credentials = login === undefined || config !== undefined ? [] : ['--user', login.user, '--pass', login.pass]
   const hello = JSON.stringify({ verbose: false, ...login })
   return startServer(
     {
       name: 'nats',
-      buildArgs: (address, port) => ['--addr', address, '--port', String(port), ...credentials],
+      ...(config !== undefined && { files: { 'nats.conf': config } }),
+      buildArgs: (address, port, directory) => [
+        '--addr',
+        address,
+        '--port',
+        String(port),
+        ...credentials,
+        ...(config === undefined ? [] : ['--config', `${directory}/nats.conf`]),
+      ],
       readyLine: 'Server is ready',
       probe: { request: `CONNECT ${hello}\r\nPING\r\n`, answer: 'PONG' },
     },

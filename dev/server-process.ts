@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -28,6 +28,8 @@ export interface ServerProcess extends AsyncDisposable {
 export interface ServerKind {
   readonly name: ServerName
   buildArgs(address: string, port: number, directory: string): string[]
+  /** Files in its directory, by name. */
+  readonly files?: Readonly<Record<string, string>>
   /** Part of the line that the server prints when it is up. Proof that it is this process that answers, not another. */
   readonly readyLine: string
   /** Sent on a fresh connection; the server is up when `answer` is in what comes back. */
@@ -55,6 +57,8 @@ export async function startServer(kind: ServerKind, fixedPort?: number): Promise
     await rm(directory, { recursive: true, force: true })
     release()
   }
+
+  for (const [name, content] of Object.entries(kind.files ?? {})) await writeFile(join(directory, name), content)
 
   let running: Running
   let port: number

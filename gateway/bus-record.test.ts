@@ -8,6 +8,7 @@ const user = { appId: fc.nat(), userId: text }
 const tried = fc.array(text, { maxLength: 5 })
 const record: fc.Arbitrary<BusRecord> = fc.oneof(
   fc.record({ type: fc.constant('push' as const), ...user, epoch: text, seq: fc.integer({ min: 1 }) }),
+  fc.record({ type: fc.constant('head' as const), ...user, epoch: text, seq: fc.integer({ min: 1 }) }),
   fc.record({ type: fc.constant('transient' as const), ...user, origin: text, tried }),
   fc.record({ type: fc.constant('notHere' as const), ...user, tried }),
   fc.record({ type: fc.constant('notice' as const), ...user, connectionId: text }),

@@ -8,6 +8,8 @@ const tried = z.array(z.string()).max(128)
 const recordSchema = z.discriminatedUnion('type', [
   /** A durable message, for every device of the user. With a frame. */
   z.object({ type: z.literal('push'), ...user, epoch: z.string(), seq: z.number().int().positive() }),
+  /** The same without its frame, which is longer than NATS takes: to be read from the stream. */
+  z.object({ type: z.literal('head'), ...user, epoch: z.string(), seq: z.number().int().positive() }),
   /** A message that is only pushed. `origin` hears `notHere` when the user has no device there. With a frame. */
   z.object({ type: z.literal('transient'), ...user, origin: z.string(), tried }),
   /** Answer to `transient`, which it returns: the route was old. With a frame. */

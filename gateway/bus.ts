@@ -1,17 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, DebugEvents, ErrorCode, Events, type ConnectionOptions, type NatsConnection } from 'nats'
+import { DebugEvents, ErrorCode, Events, type NatsConnection, type NatsError, type Subscription } from 'nats'
 import { decodeBusRecords, encodeBusRecord, type BusRecord } from './bus-record.ts'
 import { GatewayError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { MemoryAccount, MemoryBudget } from './memory-budget.ts'
 import type { Metrics } from './metrics.ts'
+import { connectNats, reconnectNats } from './nats-connection.ts'
 import type { GatewaySettings } from './settings.ts'
+import type { Troubles } from './troubles.ts'
 
-const CONNECT_TIMEOUT_MS = 2_000
-const RECONNECT_WAIT_MS = 250
-/** A server that answers no ping for twice this is given up. */
-const PING_MS = 2_000
 const PROBE_MS = 1_000
 /** How old the last returned probe may be for the bus to count as working. */
 const PROBE_VALID_MS = 3_000
@@ -22,6 +20,10 @@ const SHARE = 1 / 2
 const CONFIRM_BYTES = 65_536
 /** What a record holds besides its frame. */
 const RECORD_BYTES = 256
+/** What a record adds to its frame on the wire at most, but for a transient one that has been to very many gateways. */
+const MAX_RECORD_BYTES = 2_048
+/** A right that was refused counts as missing for so long: NATS does not say when it is granted. */
+const FORBIDDEN_MS = 60_000
 
 export interface BusEvents {
   /** A record from another broker, with the frame that it carries (empty when none). */
@@ -31,7 +33,7 @@ export interface BusEvents {
 }
 
 /** Why a record was not sent. */
-export type Lost = 'bus_away' | 'memory'
+export type Lost = 'bus_away' | 'memory' | 'too_long'
 
 /** Nobody listens before `start`. */
 const deaf: BusEvents = { record: () => undefined, reconnected: () => undefined }
@@ -48,6 +50,7 @@ export class Bus implements AsyncDisposable {
   readonly #memory: MemoryAccount
   readonly #settings: GatewaySettings
   readonly #metrics: Metrics
+  readonly #troubles: Troubles
   readonly #logger: Logger
   #events = deaf
   readonly #subject: string
@@ -62,6 +65,7 @@ export class Bus implements AsyncDisposable {
   #publishedAtProbe = 0
   #confirming = false
   readonly #stopped = new AbortController()
+  #subscription: Subscription | undefined
   #probeTimer: NodeJS.Timeout | undefined
   #flushing = false
   #connected = true
@@ -73,56 +77,48 @@ export class Bus implements AsyncDisposable {
     settings: GatewaySettings,
     memory: MemoryBudget,
     metrics: Metrics,
+    troubles: Troubles,
     logger: Logger,
   ) {
     this.#nats = nats
     this.#memory = memory.openAccount(SHARE)
     this.#settings = settings
     this.#metrics = metrics
+    this.#troubles = troubles
     this.#logger = logger
     this.#subject = this.#subjectOf(settings.brokerId)
     metrics.natsUp.set(1)
     void this.#watch(nats)
   }
 
-  /**
-   * Connects.
-   *
-   * @throws GatewayError NATS_UNREACHABLE when no server answers in time, NATS_REFUSED at once when one refuses the
-   *   credentials; the reason of `stop`
-   */
+  /** Connects. @throws as `connectNats` */
   static async connect(
     settings: GatewaySettings,
     memory: MemoryBudget,
     metrics: Metrics,
+    troubles: Troubles,
     logger: Logger,
     timeoutMs: number,
     stop: AbortSignal,
   ): Promise<Bus> {
-    const deadline = performance.now() + timeoutMs
-    for (;;) {
-      try {
-        return new Bus(await connect(buildOptions(settings)), settings, memory, metrics, logger)
-      } catch (cause) {
-        if (isRefusal(cause)) {
-          const message = 'NATS refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD, or IM_NATS_TOKEN'
-          throw new GatewayError('NATS_REFUSED', message, { cause, retryable: false })
-        }
-        const message = `no NATS server answers at ${settings.natsServers.map(withoutCredentials).join(', ')}; check IM_NATS_SERVERS`
-        logger.warn({ err: cause }, message)
-        if (performance.now() > deadline)
-          throw new GatewayError('NATS_UNREACHABLE', message, { cause, retryable: true })
-        await delay(2 * RECONNECT_WAIT_MS, undefined, { signal: stop })
-      }
-    }
+    const nats = await connectNats(settings, logger, timeoutMs, stop)
+    return new Bus(nats, settings, memory, metrics, troubles, logger)
   }
 
-  /** Subscribes to `broker.<own id>`. */
-  start(events: BusEvents): void {
+  /**
+   * Subscribes to `broker.<own id>`.
+   *
+   * @throws GatewayError NATS_FORBIDDEN when NATS refuses the right to that, or to publish there
+   */
+  async start(events: BusEvents): Promise<void> {
     this.#events = events
-    this.#subscribe()
     this.#probe()
     this.#probeTimer = setInterval(() => this.#probe(), PROBE_MS)
+    // A refusal comes before the answer to what is sent after it; its event a turn later.
+    await Promise.race([this.#nats.flush().catch(() => undefined), delay(PROBE_MS)])
+    await delay(0)
+    const refusal = this.#troubles.get('NatsForbidden')
+    if (refusal !== undefined) throw new GatewayError('NATS_FORBIDDEN', refusal, { retryable: false })
   }
 
   /** Whether a message to this broker's own subject came back lately. */
@@ -131,8 +127,9 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Sends a record to another broker at the end of this turn. Lost when NATS is away, or does not take what it is given;
-   * returns which, or undefined when it was neither.
+   * Sends a record to another broker at the end of this turn. Lost when NATS is away, does not take what it is given, or takes
+   * none so long; returns which, or undefined when it was none. Of a push that is too long the receiver learns that the stream
+   * has moved.
    */
   publish(brokerId: string, record: BusRecord, frame?: Uint8Array): Lost | undefined {
     this.#reached.add(brokerId)
@@ -152,8 +149,13 @@ export class Bus implements AsyncDisposable {
       }
       return 'memory'
     }
-    this.#metrics.busRecords.inc({ type: record.type })
     const bytes = encodeBusRecord(record, frame)
+    if (bytes.length > this.#maxBytes) {
+      if (record.type === 'push') return this.publish(brokerId, { ...record, type: 'head' })
+      this.#metrics.busDropped.inc({ type: record.type })
+      return 'too_long'
+    }
+    this.#metrics.busRecords.inc({ type: record.type })
     this.#published += bytes.length
     this.#memory.charge('bus', bytes.length)
     const pending = this.#pending.get(brokerId)
@@ -180,11 +182,25 @@ export class Bus implements AsyncDisposable {
     return `${this.#settings.subjectPrefix}broker.${brokerId}`
   }
 
+  /** The longest message that the server takes. */
+  get #maxBytes(): number {
+    return this.#nats.info?.max_payload ?? 1_048_576
+  }
+
+  #checkPayload(): void {
+    const { maxFrameBytes } = this.#settings
+    const needed = maxFrameBytes + MAX_RECORD_BYTES
+    const message =
+      `NATS takes ${this.#maxBytes} bytes at most (max_payload), and a frame of ${maxFrameBytes} (IM_MAX_FRAME_BYTES) may need ` +
+      `${needed}: longer messages reach other gateways by way of Redis, transient ones do not; raise the one or lower the other`
+    this.#troubles.report('NatsPayloadTooSmall', this.#maxBytes < needed ? message : undefined)
+  }
+
   #flush(): void {
     this.#flushing = false
     if (!this.#connected) this.#pending.clear()
     // Half of what the server takes: room for what nats.js adds.
-    const most = (this.#nats.info?.max_payload ?? 1_048_576) / 2
+    const most = this.#maxBytes / 2
     for (const [brokerId, records] of this.#pending) {
       let size = 0
       let batch: Buffer[] = []
@@ -254,12 +270,28 @@ export class Bus implements AsyncDisposable {
     }
   }
 
+  /** NATS ends a subscription whose right it refuses, also one that it had granted. */
   #subscribe(): void {
-    this.#nats.subscribe(this.#subject, { callback: (_error, message) => this.#received(message.data) })
+    if (this.#subscription?.isClosed() === false) return
+    this.#subscription = this.#nats.subscribe(this.#subject, {
+      callback: (error, message) => (error === null ? this.#received(message.data) : this.#refused(error)),
+    })
+  }
+
+  #refused({ message, permissionContext }: Pick<NatsError, 'message' | 'permissionContext'>): void {
+    const { operation, subject } = permissionContext ?? {}
+    const right = operation === 'publish' ? 'publish to' : 'subscribe to'
+    const what = subject === undefined ? message : `${right} ${subject}`
+    const needed = `it must publish to ${this.#subjectOf('*')} and subscribe to ${this.#subject}`
+    // The first of several stands for all.
+    const told = this.#troubles.get('NatsForbidden') ?? `NATS does not let this user ${what}; ${needed}`
+    this.#troubles.report('NatsForbidden', told, FORBIDDEN_MS)
   }
 
   #probe(): void {
     if (!this.#connected) return
+    this.#checkPayload()
+    this.#subscribe()
     this.#flush()
     this.#nonce = randomUUID()
     this.#publishedAtProbe = this.#published
@@ -274,11 +306,14 @@ export class Bus implements AsyncDisposable {
   }
 
   async #watch(nats: NatsConnection): Promise<void> {
-    for await (const { type, data } of nats.status()) {
+    for await (const status of nats.status()) {
+      const { type, data } = status
       if (type === Events.Disconnect) this.#away()
       else if (type === Events.Reconnect) await this.#back()
       // What else this connection tells is of no interest any more.
       else if (type === DebugEvents.StaleConnection) return await this.#replace(nats)
+      else if (type === Events.Error && data === ErrorCode.PermissionsViolation)
+        this.#refused({ message: data, ...status })
       else if (type === Events.Error) this.#logger.error({ reason: data }, 'NATS reports an error')
     }
   }
@@ -312,46 +347,12 @@ export class Bus implements AsyncDisposable {
   async #replace(stale: NatsConnection): Promise<void> {
     await stale.close()
     this.#away()
-    while (!this.#stopped.signal.aborted) {
-      try {
-        const fresh = await connect(buildOptions(this.#settings))
-        if (this.#stopped.signal.aborted) return await fresh.close()
-        this.#nats = fresh
-        this.#confirming = false
-        this.#subscribe()
-        void this.#watch(fresh)
-        return await this.#back()
-      } catch (err) {
-        this.#logger.debug({ err }, 'NATS cannot be reached; trying again')
-        await delay(2 * RECONNECT_WAIT_MS, undefined, { signal: this.#stopped.signal }).catch(() => undefined)
-      }
-    }
+    const fresh = await reconnectNats(this.#settings, this.#logger, this.#stopped.signal)
+    if (fresh === undefined) return
+    this.#nats = fresh
+    this.#subscription = undefined
+    this.#confirming = false
+    void this.#watch(fresh)
+    await this.#back()
   }
-}
-
-function buildOptions(settings: GatewaySettings): ConnectionOptions {
-  const options: ConnectionOptions = {
-    servers: [...settings.natsServers],
-    name: `im-gateway ${settings.brokerId}`,
-    timeout: CONNECT_TIMEOUT_MS,
-    reconnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    reconnectJitter: RECONNECT_WAIT_MS,
-    pingInterval: PING_MS,
-    maxPingOut: 2,
-    ignoreAuthErrorAbort: true,
-  }
-  if (settings.natsUser !== '') Object.assign(options, { user: settings.natsUser, pass: settings.natsPassword })
-  if (settings.natsToken !== '') options.token = settings.natsToken
-  return options
-}
-
-function isRefusal(error: unknown): boolean {
-  const { code } = error as { code?: unknown }
-  return code === ErrorCode.AuthorizationViolation || code === ErrorCode.BadAuthentication
-}
-
-function withoutCredentials(server: string): string {
-  return server.replace(/\/\/[^@/]*@/, '//')
 }

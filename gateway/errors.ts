@@ -5,7 +5,10 @@ export type GatewayErrorCode =
   | 'TLS_INVALID'
   | 'NATS_UNREACHABLE'
   | 'NATS_REFUSED'
+  | 'NATS_FORBIDDEN'
+  | 'NATS_WITHOUT_TLS'
   | 'REDIS_UNREACHABLE'
+  | 'REDIS_REFUSED'
   | 'BROKER_REPLACED'
 
 /** A failure of the gateway as a whole, as against one that a client is told (`ProtocolError`). */

@@ -18,9 +18,11 @@ import { openMemoryBudget } from './memory-watch.ts'
 import { Metrics } from './metrics.ts'
 import { PrimaryWatch } from './primary-watch.ts'
 import { openRedis, startRedis } from './redis-link.ts'
+import { RedisWatch } from './redis-watch.ts'
 import { createServices } from './services.ts'
 import type { GatewaySettings } from './settings.ts'
 import { TlsCredentials } from './tls-credentials.ts'
+import { Troubles } from './troubles.ts'
 
 /** How long Redis and NATS may be away at the start, each. */
 const START_TIMEOUT_MS = 60_000
@@ -41,6 +43,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     startedAt: Date.now(),
   }
   const metrics = new Metrics()
+  const troubles = new Troubles(metrics, logger)
   const keys = new Keys(settings.keyPrefix)
   const table = new ConnectionTable()
   const memory = openMemoryBudget(settings.memoryBudgetBytes, metrics, logger, () => dispatcher.stopReading())
@@ -54,21 +57,25 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const tls = tlsCertFile === '' ? undefined : await TlsCredentials.load(tlsCertFile, tlsKeyFile, logger, metrics)
   stack.use(tls)
   const admin = stack.use(
-    new AdminServer(metrics.registry, () => {
-      if (state === 'ready') return findAway(redis, keeper, bus)
-      return [state === 'starting' ? `starting: waiting for ${waitingFor}` : state]
-    }),
+    new AdminServer(
+      metrics.registry,
+      () => {
+        if (state === 'ready') return findAway(redis, keeper, bus, troubles)
+        return [state === 'starting' ? `starting: waiting for ${waitingFor}` : state]
+      },
+      () => troubles.list.map(({ message }) => message),
+    ),
   )
   const { listenHost, adminPort: wantedPort } = settings
   const adminPort = await admin.listen(listenHost, wantedPort).catch((error: unknown) => {
     throw listenError(error, listenHost, wantedPort, 'IM_ADMIN_PORT')
   })
 
-  const redis = openRedis(settings, logger, metrics)
+  const redis = openRedis(settings, logger, metrics, troubles)
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
-  const bus = stack.use(await Bus.connect(settings, memory, metrics, logger, START_TIMEOUT_MS, stop))
+  const bus = stack.use(await Bus.connect(settings, memory, metrics, troubles, logger, START_TIMEOUT_MS, stop))
 
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
@@ -79,7 +86,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     new LeaseKeeper(
       lease,
       settings.leaseMs,
-      () => ({ state, connections: table.size }),
+      () => ({ state, connections: table.size, troubles: troubles.list }),
       {
         recreated: () => {
           logger.warn('the lease was gone and has been taken again; verifying every session')
@@ -111,14 +118,17 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     verifier.verifyAll()
     ghosts.sweep()
     former.again()
+    watch.renew()
   }
   const primaries = stack.use(new PrimaryWatch(redis, settings.leaseMs / RENEWALS, primaryChanged, logger))
+  const watch = stack.use(new RedisWatch(redis, settings.leaseMs / RENEWALS, troubles, metrics, logger))
   redis.on('ready', () => {
     primaries.look()
+    watch.renew()
     void keeper.renew()
     verifier.verifyAll()
   })
-  bus.start(busEvents)
+  await bus.start(busEvents)
 
   const listeners = createListeners(settings, tls, metrics, logger, dispatcher, memory)
   stack.defer(() => listeners.close())
@@ -143,10 +153,13 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
 }
 
 /** What a ready gateway needs and does not have. */
-function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus): string[] {
+function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus, troubles: Troubles): string[] {
   const away: string[] = []
-  if (redis.status !== 'ready' || !keeper.holds) away.push('Redis does not answer')
-  if (!bus.working) away.push('NATS does not answer')
+  if (redis.status !== 'ready' || !keeper.holds) {
+    const loading = redis.status === 'connect' ? 'Redis is connected and not ready: it still loads its data' : undefined
+    away.push(loading ?? troubles.get('RedisRefusesWrites') ?? 'Redis does not answer')
+  }
+  if (!bus.working) away.push(troubles.get('NatsForbidden') ?? 'NATS does not answer')
   return away
 }
 

@@ -71,8 +71,8 @@ export class InboxDelivery {
     if (head !== this.#delivered) this.#read()
   }
 
-  /** A message that was just appended. */
-  push(epoch: string, seq: number, frame: EncodedFrame): void {
+  /** A message that was just appended; without its frame it is read. */
+  push(epoch: string, seq: number, frame?: EncodedFrame): void {
     if (this.#state === 'ended') return
     if (this.#state === 'starting') {
       this.#head = Math.max(this.#head, seq)
@@ -81,7 +81,7 @@ export class InboxDelivery {
     if (epoch !== this.#epoch) return this.#refresh()
     if (seq > this.#head) this.#head = seq
     if (this.#state !== 'live' || seq <= this.#delivered) return
-    if (seq !== this.#delivered + 1) this.#read()
+    if (frame === undefined || seq !== this.#delivered + 1) this.#read()
     else if (!this.#connection.takes(frame.size)) this.#pause()
     else this.#write(seq, frame)
   }

@@ -1,5 +1,5 @@
-import type { BrokerState, Lease } from '../session/broker.ts'
-import type { BrokerLease } from '../session/lease.ts'
+import type { Lease } from '../session/broker.ts'
+import type { BrokerLease, LeaseLoad } from '../session/lease.ts'
 import type { Logger } from './logger.ts'
 
 /** Renewals in the life of a lease: two may fail. */
@@ -16,7 +16,7 @@ export interface LeaseEvents {
 export class LeaseKeeper implements AsyncDisposable {
   readonly #lease: BrokerLease
   readonly #leaseMs: number
-  readonly #load: () => { state: BrokerState; connections: number }
+  readonly #load: () => LeaseLoad
   readonly #events: LeaseEvents
   readonly #logger: Logger
   readonly #timer: NodeJS.Timeout
@@ -25,13 +25,7 @@ export class LeaseKeeper implements AsyncDisposable {
   #restoring = false
 
   /** The lease has just been acquired. */
-  constructor(
-    lease: BrokerLease,
-    leaseMs: number,
-    load: () => { state: BrokerState; connections: number },
-    events: LeaseEvents,
-    logger: Logger,
-  ) {
+  constructor(lease: BrokerLease, leaseMs: number, load: () => LeaseLoad, events: LeaseEvents, logger: Logger) {
     this.#lease = lease
     this.#leaseMs = leaseMs
     this.#load = load

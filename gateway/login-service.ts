@@ -1,8 +1,9 @@
+import type { CodeName } from '../protocol/codes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { limits, clientTypes, type FrameOf } from '../protocol/frames.ts'
 import { formatIncarnation, type Incarnation } from '../session/broker.ts'
 import type { Directory, LoginResult } from '../session/directory.ts'
-import { SessionError } from '../session/errors.ts'
+import { SessionError, type SessionErrorCode } from '../session/errors.ts'
 import { resume, type Cursor, type StreamState } from '../session/stream-state.ts'
 import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../session/user-session.ts'
 import type { Authenticate, Principal } from './auth.ts'
@@ -65,7 +66,9 @@ export class LoginService {
       const reason = toProtocolError(error)
       metrics.logins.inc({ result: reason.code })
       logger.info({ connectionId: connection.id, code: reason.code, cause: causeOf(reason) }, 'a login was refused')
-      connection.close(reason.code, { message: reason.message })
+      // A device is to come back by itself once the foreign key is gone.
+      const code = reason.code === 'storage_foreign' ? 'internal' : reason.code
+      connection.close(code, { message: reason.message })
       return undefined
     }
   }
@@ -268,11 +271,18 @@ function findStart(
   return { seq: first, from: { epoch: inbox.epoch, seq: first } }
 }
 
+const told: Partial<Record<SessionErrorCode, CodeName>> = {
+  redis_full: 'storage_full',
+  redis_refuses_writes: 'storage_read_only',
+  redis_foreign_key: 'storage_foreign',
+}
+
 /** What a client is told of a failure: nothing about the inside of the gateway. */
 export function toProtocolError(error: unknown): ProtocolError {
   if (error instanceof ProtocolError) return error
-  const retryable = error instanceof SessionError && error.retryable
-  return new ProtocolError(retryable ? 'unavailable' : 'internal', undefined, { cause: error })
+  if (!(error instanceof SessionError)) return new ProtocolError('internal', undefined, { cause: error })
+  const { code } = error.code === 'session_unknown' && error.cause instanceof SessionError ? error.cause : error
+  return new ProtocolError(told[code] ?? (error.retryable ? 'unavailable' : 'internal'), undefined, { cause: error })
 }
 
 function buildCrowdedMessage(maxDevices: number): string {

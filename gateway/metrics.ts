@@ -5,7 +5,14 @@ export class Metrics {
   readonly registry = new Registry()
   readonly connections = this.#gauge('im_connections', 'Connections held, by transport', ['transport'])
   readonly pendingLogins = this.#gauge('im_pending_logins', 'Connections that have not logged in yet')
+  readonly troubles = this.#gauge('im_trouble', '1 while something is wrong that somebody has to mend, by reason', [
+    'reason',
+  ])
   readonly redisUp = this.#gauge('im_redis_up', '1 while Redis answers')
+  readonly redisPersistent = this.#gauge(
+    'im_redis_persistent',
+    '1 while Redis has an append-only file or a replica, as far as is known',
+  )
   readonly natsUp = this.#gauge('im_nats_up', '1 while NATS is connected')
   readonly logins = this.#counter('im_logins_total', 'Logins, by result: accepted or the code of the refusal', [
     'result',
@@ -25,9 +32,11 @@ export class Metrics {
   readonly tlsReloads = this.#counter('im_tls_reloads_total', 'Certificates read again, by result', ['result'])
   readonly busPublished = this.#counter('im_bus_published_total', 'NATS messages published to other brokers')
   readonly busRecords = this.#counter('im_bus_records_total', 'Records sent to other brokers, by type', ['type'])
-  readonly busDropped = this.#counter('im_bus_dropped_total', 'Records not sent because NATS was away, by type', [
-    'type',
-  ])
+  readonly busDropped = this.#counter(
+    'im_bus_dropped_total',
+    'Records not sent: NATS was away, or takes none so long; by type',
+    ['type'],
+  )
   readonly busMalformed = this.#counter('im_bus_malformed_total', 'NATS messages that could not be read')
   readonly streamReads = this.#counter('im_stream_reads_total', 'Reads of an inbox: resume, gap or catch-up')
   readonly gaps = this.#counter('im_gaps_total', 'Gaps told to devices, by reason', ['reason'])

@@ -45,8 +45,8 @@ export class Router {
     }
   }
 
-  /** A durable message that another broker appended. */
-  push(user: UserRef, epoch: string, seq: number, frame: EncodedFrame): void {
+  /** A durable message that another broker appended; without its frame it is read from the stream. */
+  push(user: UserRef, epoch: string, seq: number, frame?: EncodedFrame): void {
     if (!this.#pushDurable(user, epoch, seq, frame)) this.#context.ghosts.suspect(user)
   }
 
@@ -142,7 +142,7 @@ export class Router {
   }
 
   /** @returns whether the user has a device here, or one that logs in */
-  #pushDurable(user: UserRef, epoch: string, seq: number, frame: EncodedFrame): boolean {
+  #pushDurable(user: UserRef, epoch: string, seq: number, frame?: EncodedFrame): boolean {
     let here = false
     for (const { delivery } of this.#context.table.ofUser(user)) {
       here = true

@@ -98,6 +98,8 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     switch (record.type) {
       case 'push':
         return router.push(record, record.epoch, record.seq, EncodedFrame.fromBinary(frame))
+      case 'head':
+        return router.push(record, record.epoch, record.seq)
       case 'transient':
         return router.transient(record, EncodedFrame.fromBinary(frame))
       case 'notHere':

@@ -43,9 +43,13 @@ const table = {
   ),
   KEY_PREFIX: text('im:', 'prefix of every Redis key'),
   NATS_SERVERS: setting(
-    list.default(['nats://127.0.0.1:4222']),
+    list
+      .default(['nats://127.0.0.1:4222'])
+      .pipe(
+        z.array(z.string().regex(/^((nats|tls):\/\/)?[^/\s]+\/?$/i, 'must be nats://host:port or tls://host:port')),
+      ),
     'nats://127.0.0.1:4222',
-    'NATS servers, separated by commas',
+    'NATS servers, separated by commas; where one is `tls://host:port` none is spoken to without TLS',
   ),
   NATS_USER: text('', 'NATS user'),
   NATS_PASSWORD: text('', 'NATS password'),

@@ -1,15 +1,18 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 const TIMEOUT_MS = 2_000
 const DEFAULT_PORT = 4222
+const MAX_GREETING = 65_536
 
 /**
- * Says why no NATS server of a list answers, or undefined when one does. A server greets with INFO before it asks for
+ * Says why no NATS server of a list answers, or offers the TLS that it must, or undefined when one does. A server greets with INFO before it asks for
  * credentials or TLS, so that this needs neither.
  */
 export async function findNatsFault(servers: readonly string[], signal: AbortSignal): Promise<string | undefined> {
-  const faults = await Promise.all(servers.map((server) => findServerFault(server, signal)))
+  // As gateways do: where one is tls:// none is spoken to without.
+  const tls = servers.some((server) => /^tls:/i.test(server))
+  const faults = await Promise.all(servers.map((server) => findServerFault(server, tls, signal)))
   return faults.includes(undefined) ? undefined : faults.join('; ')
 }
 
@@ -22,15 +25,15 @@ export function parseNatsAddress(server: string): { host: string; port: number }
   }
 }
 
-async function findServerFault(server: string, signal: AbortSignal): Promise<string | undefined> {
+async function findServerFault(server: string, tls: boolean, signal: AbortSignal): Promise<string | undefined> {
   const { host, port } = parseNatsAddress(server)
   const address = `${host}:${port}`
   const socket = connect({ host, port })
   try {
-    const [greeting] = (await once(socket, 'data', {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-    })) as [Buffer]
-    return greeting.toString('latin1', 0, 5) === 'INFO ' ? undefined : `${address} is no NATS server`
+    const greeting = await readLine(socket, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]))
+    if (!greeting.startsWith('INFO ')) return `${address} is no NATS server`
+    const offersTls = /"tls_(required|available)"\s*:\s*true/.test(greeting)
+    return offersTls || !tls ? undefined : `${address} offers no TLS, which tls:// asks for`
   } catch (error) {
     signal.throwIfAborted()
     const code = (error as NodeJS.ErrnoException).code
@@ -38,4 +41,15 @@ async function findServerFault(server: string, signal: AbortSignal): Promise<str
   } finally {
     socket.destroy()
   }
+}
+
+/** The first line, or as much of it as a greeting may have. */
+async function readLine(socket: Socket, signal: AbortSignal): Promise<string> {
+  let line = ''
+  do {
+    const [data] = (await once(socket, 'data', { signal })) as [Buffer]
+    line += data.toString('latin1')
+    // What begins otherwise is no greeting, however it goes on.
+  } while (!line.includes('\n') && line.startsWith('INFO '.slice(0, line.length)) && line.length < MAX_GREETING)
+  return line.slice(0, MAX_GREETING)
 }

@@ -12,7 +12,8 @@ export type Readiness = () => readonly string[]
 export class AdminServer implements AsyncDisposable {
   readonly #server: Server
 
-  constructor(registry: Registry, readiness: Readiness) {
+  /** @param notes what to tell with the `ok` of /readyz, a line each */
+  constructor(registry: Registry, readiness: Readiness, notes: () => readonly string[] = () => []) {
     this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
       const reply = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
@@ -26,7 +27,9 @@ export class AdminServer implements AsyncDisposable {
           return reply(200, 'ok\n')
         case '/readyz': {
           const missing = readiness()
-          return missing.length === 0 ? reply(200, 'ok\n') : reply(503, `${missing.join('\n')}\n`)
+          return missing.length === 0
+            ? reply(200, `${['ok', ...notes()].join('\n')}\n`)
+            : reply(503, `${missing.join('\n')}\n`)
         }
         case '/metrics':
           registry.metrics().then(

@@ -17,6 +17,11 @@ export const codes = {
   login_timeout: { code: 4003, message: 'no login was completed within the login time limit' },
   frame_timeout: { code: 4004, message: 'a frame was begun and not finished in time' },
   slow_consumer: { code: 4005, message: 'the client did not read what was sent to it for too long' },
+  storage_full: { code: 4006, message: 'Redis is full, until its operator acts; try again with the same messageId' },
+  storage_read_only: {
+    code: 4007,
+    message: 'Redis refuses writes, until its operator acts; try again with the same messageId',
+  },
 
   // 4100–4199: reconnect to another gateway.
   going_away: { code: 4100, message: 'the gateway is shutting down' },
@@ -49,6 +54,7 @@ export const codes = {
   message_id_invalid: { code: 4232, message: 'a durable message needs a messageId of 1 to 64 bytes' },
   payload_too_large: { code: 4233, message: 'the payload is larger than the maximum' },
   presence_too_large: { code: 4234, message: 'a presence request names 1 to 100 users' },
+  storage_foreign: { code: 4235, message: 'foreign data in Redis is in the way; trying again does not help' },
 } as const satisfies Record<string, { code: number; message: string }>
 
 /** The stable name of a code, as logs, metrics and errors show it. */

@@ -22,10 +22,17 @@ export interface RegisteredIncarnation extends Incarnation {
 
 export type BrokerState = 'starting' | 'ready' | 'draining'
 
-/** What the lease of a broker says about its holder. State and load are for operators. */
+/** What is wrong around a broker, in its own words. `reason` is one word in CamelCase. */
+export interface Trouble {
+  readonly reason: string
+  readonly message: string
+}
+
+/** What the lease of a broker says about its holder. State, load and troubles are for operators. */
 export interface Lease extends Incarnation {
   readonly state: BrokerState
   readonly connections: number
+  readonly troubles?: readonly Trouble[] | undefined
   /** Redis' time, ms, at which the holder got it: who came later is the successor. Absent before 0.3. */
   readonly acquiredAt?: number | undefined
 }
@@ -37,6 +44,10 @@ const incarnation = z.object({
   host: z.string(),
   startedAt: z.number(),
 })
+const trouble = z.object({
+  reason: z.string().regex(/^[A-Z][A-Za-z]{0,63}$/),
+  message: z.string().transform((text) => text.slice(0, 1024)),
+})
 const registered = incarnation.extend({ cleanedAt: z.number().optional(), removed: z.number().optional() })
 // Whatever else a later version writes: who holds a lease must not depend on what is only for operators.
 const lease = incarnation.extend({
@@ -44,6 +55,7 @@ const lease = incarnation.extend({
   startedAt: z.number().catch(0),
   state: z.enum(['starting', 'ready', 'draining']).catch('ready'),
   connections: z.number().catch(0),
+  troubles: z.array(trouble).max(16).optional().catch(undefined),
   acquiredAt: z.number().optional().catch(undefined),
 })
 

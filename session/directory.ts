@@ -87,6 +87,8 @@ interface Commit<Result> {
 }
 
 const MAX_PAUSE_MS = 200
+/** Stands for a session that cannot be read because a foreign key is in its place. */
+const FOREIGN = 'foreign'
 
 /**
  * Who is logged in where. Sessions are indexed before they are written and unindexed after they are removed (I1), every
@@ -230,11 +232,14 @@ export class Directory {
   async verify(entries: readonly VerifyEntry[]): Promise<VerifyResult[]> {
     const held = entries.flatMap(({ sessions }) => sessions)
     const [metas, streams, stored] = await Promise.all([
-      this.#ask(entries, (target, { user }) => target.hmget(this.#keys.inboxMeta(user), 'epoch', 'seq', 'first')),
+      this.#ask(entries, (target, { user }) => target.hmget(this.#keys.inboxMeta(user), 'epoch', 'seq', 'first'), []),
       this.#ask(entries, (target, { user }) => target.exists(this.#keys.inbox(user))),
-      this.#ask(held, (target, session) => target.hget(this.#keys.sessions(session), deviceField(session))),
+      this.#ask(held, (target, session) => target.hget(this.#keys.sessions(session), deviceField(session)), FOREIGN),
     ])
-    const present = new Set(held.filter((session, at) => this.#isHeld(session, stored[at] ?? null)))
+    // Where there is a foreign key nothing can be written: to compare again next time is all that is left.
+    const present = new Set(
+      held.filter((session, at) => stored[at] === FOREIGN || this.#isHeld(session, stored[at] ?? null)),
+    )
     return entries.map(({ sessions }, at) => {
       const [epoch, seq, first] = metas[at] ?? []
       const earliest = streams[at] === 1 ? Number(first) : Number(seq) + 1
@@ -253,10 +258,12 @@ export class Directory {
   #ask<Item, Reply>(
     items: readonly Item[],
     ask: (target: Commands, item: Item) => Promise<Reply> | ChainableCommander,
+    foreign?: Reply,
   ): Promise<Reply[]> {
     return sendAll(
       this.#redis,
       items.map((item) => (target: Commands) => ask(target, item)),
+      foreign,
     )
   }
 

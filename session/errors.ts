@@ -1,10 +1,18 @@
 /** Stable names of everything that can go wrong in the directory, the inboxes, the leases and the cleanup. */
 export type SessionErrorCode =
-  /** Redis is away, is loading, fails over or refuses writes for now. Nothing is known about whether a write happened. */
+  /** Redis is away, is loading or fails over. Nothing is known about whether a write happened. */
   | 'redis_unavailable'
+  /** Redis has no memory left: somebody must act before it takes more. */
+  | 'redis_full'
+  /** Redis takes no writes, for want of a disk or of replicas, or because it is a replica itself. */
+  | 'redis_refuses_writes'
+  /** A key of ours holds what somebody else has put there; no retry helps. */
+  | 'redis_foreign_key'
   /** The same while a session was being written: it may be stored, and is to be removed. */
   | 'session_unknown'
-  /** Redis answered with an error that no retry cures. */
+  /** What answers is no Redis, speaks no TLS where it must, or refuses the credentials or a right. */
+  | 'redis_refused'
+  /** Redis answered with another error that no retry cures. */
   | 'redis_failed'
   | 'redis_url_invalid'
   /** Too many logins of one user at once: none was written for this call. */
@@ -21,6 +29,8 @@ export type SessionErrorCode =
 
 const retryableCodes: ReadonlySet<SessionErrorCode> = new Set([
   'redis_unavailable',
+  'redis_full',
+  'redis_refuses_writes',
   'session_unknown',
   'contended',
   'incarnation_alive',

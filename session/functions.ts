@@ -13,6 +13,7 @@ const READS = ['no-writes'] as const
  */
 const functions = {
   replid: { keys: 0, flags: READS },
+  'may-write': { keys: 0, flags: [] },
   'read-sessions': { keys: 1, flags: READS },
   'commit-session': { keys: 4, flags: [] },
   'set-offline': { keys: 1, flags: FREES },
@@ -34,6 +35,7 @@ export type FunctionArgument = string | number | Buffer
 /** What each function returns; its file is the other half of the contract. */
 interface Replies {
   replid: string
+  'may-write': 1
   'read-sessions': [time: number, fingerprint: string, fieldsAndValues: string[]]
   'commit-session': [epoch: string, seq: number, first: number, cursor: string | null] | null
   'set-offline': 0 | 1

@@ -123,13 +123,16 @@ export class Inbox {
     return { ...streamState(epoch.toString(), seq, first), messages: entries.map(readEntry) }
   }
 
-  /** Stores what devices have acknowledged. One round trip; a cursor behind the stored one changes nothing. */
+  /**
+   * Stores what devices have acknowledged. One round trip; a cursor behind the stored one changes nothing, and where a foreign
+   * key is in the place of a user's cursors they are left out.
+   */
   async saveCursors(entries: readonly CursorEntry[]): Promise<void> {
     const calls = entries.map(({ user, device, epoch, seq }) => (target: Commands) => {
       const keys = [this.#keys.cursors(user), this.#keys.inboxMeta(user)]
       return sendFunction(target, 'save-cursor', keys, [deviceField(device), epoch, seq, this.#metaTtl, MAX_CURSORS])
     })
-    await sendAll(this.#redis, calls)
+    await sendAll(this.#redis, calls, 0)
   }
 
   /**

@@ -64,6 +64,29 @@ export class Keys {
   }
 }
 
+const kinds: readonly (readonly [pattern: RegExp, kind: string, type: string])[] = [
+  [/\}:inbox$/, 'an inbox', 'stream'],
+  [/\}:inbox:meta$/, 'the meta data of an inbox', 'hash'],
+  [/\}:cursors$/, 'the cursors of a user', 'hash'],
+  [/\}:dedupe:/, 'a record of a message', 'string'],
+  [/broker:\{[^}]*\}:[^:]*:sessions$/, 'the index of a gateway', 'set'],
+  [/\}:sessions$/, 'the sessions of a user', 'hash'],
+  [/broker:\{[^}]*\}$/, 'the lease of a gateway', 'string'],
+  [/brokers$/, 'the register of gateways', 'hash'],
+  [/clusters$/, 'the register of clusters', 'hash'],
+]
+
+/** What a key of ours holds, for people, with its name. */
+export function describeKey(key: string): string {
+  const [, kind] = kinds.find(([pattern]) => pattern.test(key)) ?? []
+  return `${kind ?? 'what belongs there'} (${key})`
+}
+
+/** The type in Redis of a key of ours, as TYPE says it. */
+export function typeOfKey(key: string): string | undefined {
+  return kinds.find(([pattern]) => pattern.test(key))?.[2]
+}
+
 /** Field of a device in the hashes of its user: `<clientType>:<imei>`. */
 export function deviceField({ clientType, imei }: Device): string {
   return `${clientType}:${wellFormed(imei)}`

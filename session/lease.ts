@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseLease, type BrokerState, type Incarnation, type Lease } from './broker.ts'
+import { parseLease, type Incarnation, type Lease } from './broker.ts'
 import { SessionError } from './errors.ts'
 import { brokerField, type Keys } from './keys.ts'
 import type { FunctionArgument } from './functions.ts'
@@ -13,6 +13,9 @@ export interface LeaseOptions {
   /** How much longer than the holder's lease `acquire` waits. */
   readonly marginMs?: number
 }
+
+/** What a lease tells of its holder besides who it is. */
+export type LeaseLoad = Pick<Lease, 'state' | 'connections' | 'troubles'>
 
 /**
  * `recreated`: the lease was missing, or that of a process before this one, because Redis lost its data or was set back, or
@@ -73,7 +76,7 @@ export class BrokerLease {
   }
 
   /** Renews the lease and says what became of it. Also restores the register's entry when it was lost. */
-  async renew(load: { state: BrokerState; connections: number }): Promise<RenewResult> {
+  async renew(load: LeaseLoad): Promise<RenewResult> {
     const acquiredAt = this.#acquiredAt
     const lease = JSON.stringify({ ...this.#incarnation, ...load, acquiredAt } satisfies Lease)
     const reply = await this.#call('renew-lease', [lease, this.#incarnation.bootId, this.#leaseMs, acquiredAt])

@@ -11,10 +11,19 @@ import { Directory } from './directory.ts'
 import { Inbox } from './inbox.ts'
 import { Keys } from './keys.ts'
 import { BrokerLease } from './lease.ts'
-import type { SessionError } from './errors.ts'
+import type { SessionError, SessionErrorCode } from './errors.ts'
 import { translateError } from './redis-errors.ts'
-import { awaitReady, closeRedis, connectRedis, isUnavailable, readReplids, type RedisClient } from './redis.ts'
-import { createDraft, createIncarnation, freshKeys } from './test-kit.ts'
+import {
+  awaitReady,
+  checkWritable,
+  closeRedis,
+  connectRedis,
+  isUnavailable,
+  readReplids,
+  type RedisClient,
+} from './redis.ts'
+import { createDraft, createIncarnation, createSession, freshKeys } from './test-kit.ts'
+import type { UserRef } from './user-session.ts'
 
 const COMMAND_TIMEOUT_MS = 1000
 const server = await startRedis()
@@ -70,9 +79,9 @@ function next(event: 'close' | 'reconnecting', client = redis): Promise<unknown>
 }
 
 /** Fails unless the call is refused as retryable, and in time, also on a slow machine. */
-async function assertAway(call: () => Promise<unknown>) {
+async function assertAway(call: () => Promise<unknown>, code: SessionErrorCode = 'redis_unavailable') {
   const started = performance.now()
-  await assert.rejects(call, { code: 'redis_unavailable', retryable: true })
+  await assert.rejects(call, { code, retryable: true })
   assert.ok(performance.now() - started < COMMAND_TIMEOUT_MS * 10)
 }
 
@@ -155,17 +164,22 @@ test('a command that was under way when Redis died is not sent again behind the 
   assert.equal(await redis.get(keys.brokers()), null)
 })
 
-test('a Redis that takes no writes, for want of memory or as a replica, counts as unavailable', async () => {
+test('a Redis that takes no writes says why: no memory, a replica, no replicas', async () => {
   const { append, directory } = setUp()
   await using admin = openAdmin()
   await admin.redis.config('SET', 'maxmemory', '1')
-  await assertAway(() => append())
-  await assertAway(() => directory.login(createDraft()))
-  await admin.redis.config('SET', 'maxmemory', '0')
+  await assertAway(() => append(), 'redis_full')
+  await assertAway(() => checkWritable(redis), 'redis_full')
+  await assert.rejects(directory.login(createDraft()), isUnavailable)
+  await admin.redis.config('SET', 'maxmemory', '0', 'min-replicas-to-write', '1')
+  await assertAway(() => append(), 'redis_refuses_writes')
+  await assertAway(() => checkWritable(redis), 'redis_refuses_writes')
+  await admin.redis.config('SET', 'min-replicas-to-write', '0')
   await append()
+  await checkWritable(redis)
   await admin.redis.replicaof('127.0.0.1', '1')
   const dropped = next('close')
-  await assertAway(() => append())
+  await assertAway(() => append(), 'redis_refuses_writes')
   // It reconnects, to find another primary.
   await dropped
   await awaitReady(redis, 60_000)
@@ -190,7 +204,7 @@ test('a Redis without memory left still lets devices read, leave, and gateways k
   assert.equal((await inbox.read(to, 0)).messages.length, 1)
   assert.equal(await directory.setOffline(session), true)
   assert.equal(await directory.remove(leaves), true)
-  await assertAway(() => append())
+  await assertAway(() => append(), 'redis_full')
 })
 
 test('the rights that docs/operations.md names are enough', async () => {
@@ -233,14 +247,62 @@ test('the rights that docs/operations.md names are enough', async () => {
 
 test('an answer that no retry cures is not called unavailable, and shows no payload', async () => {
   const { keys, append } = setUp()
-  await redis.set(keys.inbox(to), 'not a stream')
+  await redis.set(keys.inbox(to), 'hidden content')
   const error: unknown = await append('hidden payload').catch((reason: unknown) => reason)
   assert.ok(error instanceof Error && 'code' in error)
-  assert.equal(error.code, 'redis_failed')
+  assert.equal(error.code, 'redis_foreign_key')
+  assert.match(error.message, /^foreign data in Redis instead of an inbox \(test-[^)]*:inbox\); .*remove it$/)
   assert.equal(isUnavailable(error), false)
   const shown = inspect(error, { depth: 10, showHidden: true })
   assert.match(shown, /WRONGTYPE/)
-  assert.ok(!shown.includes('hidden payload') && !shown.includes(Buffer.from('hidden payload').toString('hex')))
+  assert.ok(
+    !shown.includes('hidden content') &&
+      !shown.includes('hidden payload') &&
+      !shown.includes(Buffer.from('hidden payload').toString('hex')),
+  )
+})
+
+test('a foreign key of one user leaves the others as they are', async () => {
+  const { keys, inbox, directory } = setUp()
+  const found: string[] = []
+  const watched = connectRedis(server.url, {
+    connectionName: 'test',
+    commandTimeoutMs: COMMAND_TIMEOUT_MS,
+    onError: (error) => errors.push(error),
+    onForeignKey: ({ message }) => found.push(message),
+  })
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => closeRedis(watched))
+  await awaitReady(watched, 10_000)
+  const [bob, carol] = ['bob', 'carol'].map((userId) => ({ appId: 1, userId })) as [UserRef, UserRef]
+  const { session } = await directory.login(createDraft(carol))
+  const { epoch } = await inbox.append({ to: carol, from: 'x', clientType: 1, messageId: '1', payload: Buffer.of(1) })
+  await inbox.append({ to: bob, from: 'x', clientType: 1, messageId: '1', payload: Buffer.of(1) })
+  const lost = createSession(bob)
+  for (const key of [keys.cursors(bob), keys.sessions(bob), keys.inboxMeta(bob)]) await redis.set(key, 'foreign')
+  const entry = { device: session, epoch, seq: 1 }
+  await new Inbox(watched, keys).saveCursors([
+    { ...entry, user: bob },
+    { ...entry, user: carol },
+  ])
+  assert.deepEqual((await directory.login(createDraft(carol))).cursor, { epoch, seq: 1 })
+  const verified = await new Directory(watched, keys, devicePolicies.unlimited).verify([
+    { user: bob, sessions: [lost] },
+    { user: carol, sessions: [session] },
+  ])
+  assert.deepEqual(
+    verified.map((result) => [result.inbox?.epoch, result.stale]),
+    [
+      [undefined, []],
+      [epoch, [session]],
+    ],
+  )
+  for (const kind of ['the cursors of a user', 'the sessions of a user', 'the meta data of an inbox']) {
+    assert.ok(
+      found.some((message) => message.includes(kind)),
+      kind,
+    )
+  }
 })
 
 test('a wrong password is reported without the password', async () => {
@@ -295,7 +357,12 @@ test('a client closes in time: idle, while Redis is away, and while it is frozen
 })
 
 test('Redis’ own "not now" is told from other errors', () => {
-  const temporary = ['LOADING Redis is loading', 'MASTERDOWN Link', 'NOREPLICAS Not enough', 'CLUSTERDOWN The cluster']
+  const temporary = [
+    'LOADING Redis is loading',
+    'MASTERDOWN Link',
+    'NOREPLICAS Not enough',
+    'MISCONF Redis is configured',
+  ]
   for (const message of [...temporary, 'ERR Error running script: @user_script:3: -OOM command not allowed']) {
     assert.equal(isUnavailable(new Error(message)), true, message)
   }

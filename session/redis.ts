@@ -11,7 +11,8 @@ import {
   type FunctionName,
 } from './functions.ts'
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
-import { translateError } from './redis-errors.ts'
+import { typeOfKey } from './keys.ts'
+import { NO_TLS, translateError } from './redis-errors.ts'
 
 export { isUnavailable } from './redis-errors.ts'
 
@@ -25,6 +26,8 @@ export interface RedisSettings {
   readonly commandTimeoutMs: number
   /** Told of every connection error, also repeated ones while Redis is away. Never holds a password or a payload. */
   readonly onError: (error: SessionError) => void
+  /** Told of each call that found a foreign key, whatever the caller makes of it. */
+  readonly onForeignKey?: (error: SessionError) => void
 }
 
 const MAX_BACKOFF_MS = 2000
@@ -41,10 +44,17 @@ export function connectRedis(url: string, settings: RedisSettings): RedisClient 
   const target = parseRedisUrl(url)
   const report = (error: Error) => {
     // The first command on a connection that has failed already: why it failed has been told, and this would hide it.
-    if (!error.message.startsWith("Stream isn't writeable")) settings.onError(translateError(error))
+    if (error.message.startsWith("Stream isn't writeable")) return
+    // A Redis without TLS waits for the end of the first line.
+    const mute = target.tls && error.message === 'connect ETIMEDOUT'
+    const told = mute
+      ? new SessionError('redis_unavailable', `Redis does not answer, or ${NO_TLS}`)
+      : translateError(error)
+    settings.onError(told)
   }
   const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
   client.on('error', report)
+  if (settings.onForeignKey !== undefined) observers.set(client, settings.onForeignKey)
   return client
 }
 
@@ -98,7 +108,7 @@ export function callFunction<Name extends FunctionName>(
   keys: readonly string[],
   args: readonly FunctionArgument[],
 ) {
-  return guard(withLibrary(redis, () => sendFunction(redis, name, keys, args)))
+  return guardKeys(redis, keys, () => sendFunction(redis, name, keys, args))
 }
 
 /** The same, with every string of the reply as bytes. */
@@ -108,7 +118,7 @@ export function callBinaryFunction<Name extends FunctionName>(
   keys: readonly string[],
   args: readonly FunctionArgument[],
 ) {
-  return guard(withLibrary(redis, () => sendBinaryFunction(redis, name, keys, args)))
+  return guardKeys(redis, keys, () => sendBinaryFunction(redis, name, keys, args))
 }
 
 /**
@@ -120,6 +130,43 @@ export async function readReplids(redis: RedisClient): Promise<string[]> {
   return guard(
     Promise.all(primariesOf(redis).map((node) => withLibrary(node, () => sendFunction(node, 'replid', [], [])))),
   )
+}
+
+/**
+ * Asks every primary whether it takes writes, without writing.
+ *
+ * @throws SessionError `redis_full`, `redis_refuses_writes`, `redis_unavailable` or `redis_failed`
+ */
+export async function checkWritable(redis: RedisClient): Promise<void> {
+  await guard(
+    Promise.all(primariesOf(redis).map((node) => withLibrary(node, () => sendFunction(node, 'may-write', [], [])))),
+  )
+}
+
+const observers = new WeakMap<RedisClient, (error: SessionError) => void>()
+
+function tell(redis: RedisClient, error: SessionError): SessionError {
+  if (error.code === 'redis_foreign_key') observers.get(redis)?.(error)
+  return error
+}
+
+/** As guard, for a call of a function: of a foreign key it finds out which it is. */
+async function guardKeys<Reply>(redis: RedisClient, keys: readonly string[], call: () => Promise<Reply>) {
+  try {
+    return await withLibrary(redis, call)
+  } catch (error) {
+    let translated = translateError(error, keys)
+    if (translated.code === 'redis_foreign_key') {
+      const foreign = await findForeign(redis, keys).catch(() => [])
+      if (foreign.length > 0) translated = translateError(error, foreign)
+    }
+    throw tell(redis, translated)
+  }
+}
+
+async function findForeign(redis: RedisClient, keys: readonly string[]): Promise<string[]> {
+  const types = await Promise.all(keys.map((key) => redis.type(key)))
+  return keys.filter((key, at) => types[at] !== 'none' && types[at] !== typeOfKey(key))
 }
 
 async function withLibrary<Reply>(redis: RedisClient, call: () => Promise<Reply>): Promise<Reply> {
@@ -141,7 +188,8 @@ async function provideLibrary(redis: RedisClient): Promise<void> {
   await load.finally(() => loading.delete(redis))
 }
 
-function primariesOf(redis: RedisClient): Redis[] {
+/** The client itself, or those of a cluster's primaries. */
+export function primariesOf(redis: RedisClient): Redis[] {
   return redis instanceof Cluster ? redis.nodes('master') : [redis]
 }
 
@@ -153,11 +201,14 @@ export type Commands = RedisClient | ChainableCommander
  * several slots. Results are in order; the first error is thrown after all have ended.
  *
  * @param calls each sends one command, which answers a `Reply`, to the target that it is given
+ * @param foreign what stands for the reply of one that found a foreign key: one such key must not stop all others. It is
+ *   thrown when absent
  * @throws SessionError `redis_unavailable` or `redis_failed`
  */
 export async function sendAll<Reply>(
   redis: RedisClient,
   calls: readonly ((target: Commands) => Promise<Reply> | ChainableCommander)[],
+  foreign?: Reply,
 ): Promise<Reply[]> {
   let results = await sendOnce(redis, calls)
   const missing = calls.filter((_, at) => isLibraryMissing(results[at]?.[0]))
@@ -167,7 +218,11 @@ export async function sendAll<Reply>(
     results = results.map((result) => (isLibraryMissing(result[0]) ? (again.shift() ?? result) : result))
   }
   return results.map(([error, value]) => {
-    if (error) throw translateError(error)
+    if (error) {
+      const translated = tell(redis, translateError(error))
+      if (foreign === undefined || translated.code !== 'redis_foreign_key') throw translated
+      return foreign
+    }
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a pipeline forgets what its commands answer
     return value as Reply
   })

@@ -27,6 +27,10 @@ const advice: Readonly<Record<string, string>> = {
   recipient_self: 'choose another recipient with --to',
   recipient_invalid: 'give a user id of 1 to 128 bytes with --to',
   payload_too_large: 'send less at once, or raise the gateway’s IM_MAX_FRAME_BYTES',
+  storage_full: 'Redis needs more memory, or a shorter retention of inboxes; try again with the same --message-id',
+  storage_read_only:
+    'see the condition of the ImCluster or the log of the gateway; try again with the same --message-id',
+  storage_foreign: 'the log of the gateway names the key; remove it',
   unavailable: 'the gateway has lost Redis or NATS; try again with the same --message-id',
 }
 

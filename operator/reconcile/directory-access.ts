@@ -1,7 +1,7 @@
 import { claimCluster, releaseCluster, type ClusterOwner } from '../../session/cluster-claim.ts'
-import { SessionError } from '../../session/errors.ts'
+import { SessionError, type SessionErrorCode } from '../../session/errors.ts'
 import { Keys } from '../../session/keys.ts'
-import type { RedisClient } from '../../session/redis.ts'
+import { checkWritable, type RedisClient } from '../../session/redis.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { keyOf } from '../runtime/resource.ts'
 import { BY_CLUSTER, BY_NAME, isEstablished, type ReconcileContext } from './context.ts'
@@ -39,6 +39,10 @@ export async function openDirectory(
     const url = await readRedisUrl(context, cluster, signal)
     if (typeof url !== 'string') return { fault: url, refused: false }
     const redis = await context.redis.use(keyOf(cluster), qualifyHosts(url, namespace))
+    await checkWritable(redis).catch((error: unknown) => {
+      // Leases run out then, and gateways would seem to be lost. A full one lets them live, and can be cleaned.
+      if (error instanceof SessionError && error.code === 'redis_refuses_writes') throw error
+    })
     const keys = new Keys(cluster.spec.redis.keyPrefix)
     if (rival !== undefined) {
       // A claim from before the rival was seen would keep it from its own.
@@ -66,11 +70,19 @@ export async function leaveDirectory({ redis, keys }: OpenDirectory, cluster: Im
   await releaseCluster(redis, keys, cluster.metadata.name, ownerOf(cluster))
 }
 
+const reasons: Partial<Record<SessionErrorCode, string>> = {
+  redis_full: 'RedisFull',
+  redis_refuses_writes: 'RedisRefusesWrites',
+  redis_foreign_key: 'RedisForeignKey',
+}
+
 /** What a failure of the directory is called in the conditions, and where to look; any other error is thrown on. */
 export function buildRedisFault(error: unknown, { spec: { redis } }: ImCluster): Fault {
   if (!(error instanceof SessionError)) throw error
   const { urlSecretRef } = redis
   const url = urlSecretRef === undefined ? 'spec.redis.url' : `${urlSecretRef.key} in the Secret ${urlSecretRef.name}`
+  const reason = reasons[error.code]
+  if (reason !== undefined) return { reason, message: error.message }
   return error.code === 'redis_url_invalid'
     ? { reason: 'RedisUrlInvalid', message: `${error.message}; correct ${url}` }
     : { reason: 'RedisUnavailable', message: `${error.message}; check ${url}, and whether Redis runs` }

@@ -10,6 +10,7 @@ import { ensureFinalizer, reconcileDeletion, removeFinalizer } from './deletion.
 import { reconcileDirectory, type DirectoryState } from './directory.ts'
 import { openDirectory, type DirectoryAccess } from './directory-access.ts'
 import type { Fault } from './fault.ts'
+import { findGatewayTroubles } from './gateway-troubles.ts'
 import type { Observation } from './observation.ts'
 import { findCertificateFault, findPodFaults } from './pod-faults.ts'
 import { qualifyHosts } from './service-names.ts'
@@ -95,6 +96,7 @@ async function observe(
     faults.push(...(await findCertificateFault(context.api, cluster, pods, signal)))
   }
   faults.push(...findPodFaults(pods))
+  if (directory.round !== undefined) faults.push(...findGatewayTroubles(pods, directory.round.leases))
   return { cluster, statefulSet, pods, directory, faults }
 }
 

@@ -1,0 +1,25 @@
+import type { Lease } from '../../session/broker.ts'
+import type { Pod } from '../cleanup/pod.ts'
+import type { Fault } from './fault.ts'
+
+/** Gateways that a message names; of the others it has the number. */
+const MAX_NAMES = 3
+
+/** What the gateways themselves say is wrong, each thing once, with the names of those that say it. */
+export function findGatewayTroubles(pods: readonly Pod[], leases: ReadonlyMap<string, Lease>): Fault[] {
+  const sayers = new Map<string, { fault: Fault; names: string[] }>()
+  for (const { metadata } of pods) {
+    const lease = leases.get(metadata.name)
+    if (lease?.podUid !== metadata.uid) continue
+    for (const { reason, message } of lease?.troubles ?? []) {
+      // A message may name the gateway itself: one each is enough.
+      const known = sayers.get(reason)
+      if (known === undefined) sayers.set(reason, { fault: { reason, message }, names: [metadata.name] })
+      else known.names.push(metadata.name)
+    }
+  }
+  return [...sayers.values()].map(({ fault, names }) => {
+    const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : ''
+    return { ...fault, message: `${names.slice(0, MAX_NAMES).join(', ')}${more}: ${fault.message}` }
+  })
+}
