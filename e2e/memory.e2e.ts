@@ -33,6 +33,8 @@ async function startGateway(name: string): Promise<Gateway> {
     IM_REDIS_URL: 'redis://redis:6379',
     IM_NATS_SERVERS: 'nats://nats:4222',
     IM_AUTH_MODE: 'none',
+    // So that Redis need not hold gigabytes.
+    IM_INBOX_MAX_LENGTH: '200',
     IM_SLOW_CONSUMER_TIMEOUT_MS: '120000',
     IM_IDLE_TIMEOUT_MS: '120000',
   }
@@ -149,13 +151,13 @@ describe('a gateway in a container of 256 MB', () => {
     for (const client of slow) client.pause()
     const [sender] = await open(gateway, 'busy', 1)
     assert.ok(sender)
-    const left = () => readMetric(gateway, 'im_left_to_inbox_total{by="delivery"}')
-    // The system buffers some for each; then the gateway does, until it has no room.
-    for (let seq = 1; (await left()) < slow.length && seq < 100; seq++) {
+    // The system buffers some for each; then the gateway does, until it has no room. Some more then.
+    for (let more = 3, round = 0; more > 0 && round < 100; round++) {
+      if ((await readMetric(gateway, 'im_memory_pressure')) === 1) more -= 1
       for (let index = 0; index < slow.length; index++) sender.send(buildSend(`slow-${index}`, payload))
       for (let index = 0; index < slow.length; index++) await sender.next('accepted')
     }
-    assert.ok((await left()) >= slow.length)
+    assert.ok((await readMetric(gateway, 'im_left_to_inbox_total{by="delivery"}')) > 0)
     await survived()
     for (const client of slow) client.destroy()
     for (const { container } of gateways) {
