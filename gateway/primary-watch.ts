@@ -10,7 +10,8 @@ export class PrimaryWatch implements AsyncDisposable {
   readonly #changed: () => void
   readonly #logger: Logger
   readonly #timer: NodeJS.Timeout
-  #known: ReadonlySet<string> | undefined
+  /** Every id that was ever seen: an id never comes back, a primary that was away may. */
+  #known: Set<string> | undefined
   #looking: Promise<void> | undefined
 
   /** @param changed called for each change */
@@ -35,7 +36,7 @@ export class PrimaryWatch implements AsyncDisposable {
     if (known === undefined && replids.includes('')) {
       this.#logger.warn('Redis names no replication id (INFO replication): a loss of its last writes goes unnoticed')
     }
-    this.#known = new Set(replids)
+    this.#known = new Set([...(known ?? []), ...replids])
     if (known !== undefined && replids.some((replid) => !known.has(replid))) this.#changed()
   }
 

@@ -9,7 +9,7 @@ import { devicePolicies } from './device-policy.ts'
 import { Directory } from './directory.ts'
 import { Inbox } from './inbox.ts'
 import { BrokerLease, readLeases } from './lease.ts'
-import { isUnavailable, sendAll } from './redis.ts'
+import { isUnavailable, readReplids, sendAll } from './redis.ts'
 import { createDraft, createIncarnation, freshKeys, openRedis } from './test-kit.ts'
 
 const SLOTS = 16_384
@@ -146,8 +146,12 @@ test('when a node dies its users’ calls fail as ones to be tried again, and wo
     })
   const appendAll = () => Promise.allSettled(Array.from({ length: 30 }, (_, at) => append(at)))
   await appendAll()
+  const before = await readReplids(redis)
+  assert.equal(before.length, 3)
   await servers[0]?.stop('SIGKILL')
   const results = await appendAll()
+  const others = await readReplids(redis)
+  assert.ok(others.length >= 2 && others.every((replid) => before.includes(replid)), 'the others are heard')
   const failed = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
   assert.ok(failed.length > 0 && failed.every(isUnavailable), String(failed.find((error) => !isUnavailable(error))))
   await servers[0]?.start()
@@ -156,4 +160,6 @@ test('when a node dies its users’ calls fail as ones to be tried again, and wo
     assert.ok(performance.now() < deadline, 'the cluster did not recover')
     await delay(100)
   }
+  const after = await readReplids(redis)
+  assert.equal(after.filter((replid) => !before.includes(replid)).length, 1, 'one primary was restarted')
 })

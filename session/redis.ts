@@ -122,14 +122,22 @@ export function callBinaryFunction<Name extends FunctionName>(
 }
 
 /**
- * The replication ids of all primaries. One that was not there before means that Redis may have lost what it had taken last.
+ * The replication ids of the primaries that answer. One that was never there before means that Redis may have lost what it had
+ * taken last.
  *
- * @throws SessionError `redis_unavailable` or `redis_failed`
+ * @throws SessionError `redis_unavailable` or `redis_failed` when none answers
  */
-export async function readReplids(redis: RedisClient): Promise<string[]> {
-  return guard(
-    Promise.all(primariesOf(redis).map((node) => withLibrary(node, () => sendFunction(node, 'replid', [], [])))),
-  )
+export function readReplids(redis: RedisClient): Promise<string[]> {
+  return guard(ofThoseThatAnswer(redis, (node) => withLibrary(node, () => sendFunction(node, 'replid', [], []))))
+}
+
+/** What the primaries answer; one that is away leaves the others alone. Rejects when all of them do. */
+async function ofThoseThatAnswer<Reply>(redis: RedisClient, ask: (node: Redis) => Promise<Reply>): Promise<Reply[]> {
+  const results = await Promise.allSettled(primariesOf(redis).map(ask))
+  const answers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const [first] = results
+  if (answers.length === 0 && first?.status === 'rejected') throw first.reason
+  return answers
 }
 
 /**
@@ -181,9 +189,9 @@ async function withLibrary<Reply>(redis: RedisClient, call: () => Promise<Reply>
 
 const loading = new WeakMap<RedisClient, Promise<unknown>>()
 
-/** Brings the library to every primary; once, however many ask at the same time. */
+/** Brings the library to every primary that answers; once, however many ask at the same time. */
 async function provideLibrary(redis: RedisClient): Promise<void> {
-  const load = loading.get(redis) ?? Promise.all(primariesOf(redis).map(loadLibrary))
+  const load = loading.get(redis) ?? ofThoseThatAnswer(redis, loadLibrary)
   loading.set(redis, load)
   await load.finally(() => loading.delete(redis))
 }
