@@ -23,7 +23,7 @@ export interface DepartureContext {
  * Records the gateways that left the directory by themselves, each once its process has ended: a drain takes the sessions
  * along, so that nothing is left to clean, which its index proves.
  *
- * @returns the records, and those of which there is none yet
+ * @returns the records, and the departures that have none yet
  * @throws SessionError `redis_unavailable`; ApiError of `readPod`
  */
 export async function recordDepartures(
