@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { nextImage, TestCluster } from './support/im-cluster.ts'
 import { waitFor } from './support/kubernetes.ts'
+import { readOperatorMetric } from './support/operator.ts'
 import { reachable, Traffic } from './support/traffic.ts'
 
 describe('the life of a cluster, with clients connected', () => {
@@ -74,6 +75,29 @@ describe('the life of a cluster, with clients connected', () => {
     await cluster.waitUntilSettled(2)
     await cluster.waitForCondition('Degraded', 'False', 60_000)
     await traffic.flows()
+  })
+
+  test('each step, what was wrong, and its end are told by Events', async () => {
+    const jsonpath = '{range .items[?(@.regarding.name=="im")]}{.type} {.reason}{"\\n"}{end}'
+    await waitFor('the Events', 60_000, async () => {
+      const text = await cluster.kubectl.run(['get', 'events.events.k8s.io', '-o', `jsonpath=${jsonpath}`])
+      const told = new Set(text.split('\n'))
+      const steps = [
+        'Creating',
+        'GatewaysReady',
+        'ScalingUp',
+        'ScalingDown',
+        'RollingOut',
+        'Complete',
+        'Paused',
+        'Recovered',
+      ]
+      return [...steps.map((reason) => `Normal ${reason}`), 'Warning ImagePullFailed'].every((each) => told.has(each))
+    })
+    const labels = [`namespace="${cluster.kubectl.namespace}"`, 'imcluster="im"']
+    assert.equal(await readOperatorMetric('im_imcluster_condition', [...labels, 'condition="Degraded"']), 0)
+    assert.equal(await readOperatorMetric('im_imcluster_condition', [...labels, 'condition="Ready"']), 1)
+    assert.equal(await readOperatorMetric('im_imcluster_spec_replicas', labels), 2)
   })
 
   test('nothing was lost, and deleted, it leaves nothing in Redis', async () => {

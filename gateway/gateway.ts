@@ -43,6 +43,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     startedAt: Date.now(),
   }
   const metrics = new Metrics()
+  metrics.maxConnections.set(settings.maxConnections)
   const troubles = new Troubles(metrics, logger)
   const keys = new Keys(settings.keyPrefix)
   const table = new ConnectionTable()

@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 export class Metrics {
   readonly registry = new Registry()
   readonly connections = this.#gauge('im_connections', 'Connections held, by transport', ['transport'])
+  readonly maxConnections = this.#gauge('im_connections_max', 'Connections that may be held')
   readonly pendingLogins = this.#gauge('im_pending_logins', 'Connections that have not logged in yet')
   readonly troubles = this.#gauge('im_trouble', '1 while something is wrong that somebody has to mend, by reason', [
     'reason',

@@ -1,4 +1,10 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { conditionTypes } from './api/conditions.ts'
+import type { ImCluster, ImClusterStatus } from './api/imcluster.ts'
+import { keyOf } from './runtime/resource.ts'
+
+/** As the gateways' series have them. A ServiceMonitor needs `honorLabels` to keep the namespace. */
+const CLUSTER_LABELS = ['namespace', 'imcluster'] as const
 
 /** The operator's metrics. */
 export class OperatorMetrics {
@@ -52,7 +58,54 @@ export class OperatorMetrics {
     registers: [this.registry],
   })
 
+  readonly #conditions = new Gauge({
+    name: 'im_imcluster_condition',
+    help: '1 while the condition of an ImCluster is True, by condition',
+    labelNames: [...CLUSTER_LABELS, 'condition'],
+    registers: [this.registry],
+  })
+  readonly #wanted = new Gauge({
+    name: 'im_imcluster_spec_replicas',
+    help: 'Gateways wanted',
+    labelNames: CLUSTER_LABELS,
+    registers: [this.registry],
+  })
+  readonly #ready = new Gauge({
+    name: 'im_imcluster_status_ready_replicas',
+    help: 'Gateways that accept clients',
+    labelNames: CLUSTER_LABELS,
+    registers: [this.registry],
+  })
+
   constructor() {
     collectDefaultMetrics({ register: this.registry })
   }
+
+  /** Shows an ImCluster as its status does. */
+  showCluster({ metadata, spec }: ImCluster, { conditions = [], readyReplicas = 0 }: ImClusterStatus): void {
+    const labels = labelsOf(keyOf(metadata))
+    this.#wanted.set(labels, spec.replicas)
+    this.#ready.set(labels, readyReplicas)
+    for (const { type, status } of conditions) {
+      this.#conditions.set({ ...labels, condition: type }, status === 'True' ? 1 : 0)
+    }
+  }
+
+  /** An ImCluster is gone. @param key `namespace/name` */
+  hideCluster(key: string): void {
+    const labels = labelsOf(key)
+    this.#wanted.remove(labels)
+    this.#ready.remove(labels)
+    for (const condition of conditionTypes) this.#conditions.remove({ ...labels, condition })
+  }
+
+  /** This process leads no longer: the next leader shows them. */
+  hideClusters(): void {
+    for (const gauge of [this.#conditions, this.#wanted, this.#ready]) gauge.reset()
+  }
+}
+
+function labelsOf(key: string): { namespace: string; imcluster: string } {
+  const [namespace = '', imcluster = ''] = key.split('/')
+  return { namespace, imcluster }
 }

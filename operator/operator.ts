@@ -71,6 +71,7 @@ export async function runOperator(settings: OperatorSettings, logger: Logger, st
       await lead(settings, api, identity, metrics, logger, leading)
     } finally {
       metrics.leading.set(0)
+      metrics.hideClusters()
     }
   })
 }

@@ -56,11 +56,12 @@ export async function canI(account: string, namespace: string, what: readonly st
   return (await run('kubectl', ['auth', 'can-i', ...what, ...who]).catch(() => 'no')).trim()
 }
 
-/** A metric of the operator's leader; the sum over its labels. */
-export async function readOperatorMetric(name: string): Promise<number> {
+/** A metric of the operator's leader; the sum over its labels, or over the series that have all of `labels`. */
+export async function readOperatorMetric(name: string, labels: readonly string[] = []): Promise<number> {
   const { metadata } = await readLeader()
   await using forward = await system.forward(`pod/${metadata.name}`, 8081)
   const text = await (await fetch(`http://127.0.0.1:${forward.port}/metrics`)).text()
   const lines = text.split('\n').filter((line) => line.startsWith(name) && /[ {]/.test(line.charAt(name.length)))
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+  const wanted = lines.filter((line) => labels.every((label) => line.includes(label)))
+  return wanted.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }

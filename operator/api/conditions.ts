@@ -6,7 +6,8 @@ import type { Condition } from './imcluster.ts'
  * - Draining: a gateway is sending its clients to others
  * - Degraded: something is wrong that does not pass by itself, or takes too long
  */
-export type ConditionType = 'Ready' | 'Progressing' | 'Draining' | 'Degraded'
+export const conditionTypes = ['Ready', 'Progressing', 'Draining', 'Degraded'] as const
+export type ConditionType = (typeof conditionTypes)[number]
 
 /** What a condition says; when it began to is kept by `setCondition`. `reason` is one word in CamelCase. */
 export interface ConditionState {

@@ -15,6 +15,7 @@ import type { Observation } from './observation.ts'
 import { findCertificateFault, findPodFaults } from './pod-faults.ts'
 import { qualifyHosts } from './service-names.ts'
 import { buildStatus } from './status.ts'
+import { buildTransitionEvents } from './transition-events.ts'
 import { reconcileWorkload } from './workload.ts'
 
 /** How soon to come again: while something goes on; while Redis or NATS is away; when all is well. */
@@ -34,6 +35,7 @@ export async function reconcileCluster(
   const cluster = context.clusters.get(key)
   if (cluster === undefined) {
     context.memory.forget(key)
+    context.metrics.hideCluster(key)
     context.redis.release(key)
     return undefined
   }
@@ -102,7 +104,7 @@ async function observe(
 
 /** Writes the status if it changed. Cleanups are remembered until they are written. */
 async function writeStatus(
-  { api, memory }: ReconcileContext,
+  { api, memory, metrics, record }: ReconcileContext,
   observation: Observation,
   signal: AbortSignal,
 ): Promise<void> {
@@ -116,7 +118,10 @@ async function writeStatus(
     const patch = { metadata: { resourceVersion }, status }
     const after = await api.patch(imClusters, { namespace, name }, patch, { subresource: 'status', signal })
     if (after.metadata.resourceVersion !== resourceVersion) memory.setOutdated(cluster)
+    const events = buildTransitionEvents(cluster.status?.conditions ?? [], status.conditions ?? [])
+    for (const event of events) record(cluster, event)
   }
+  metrics.showCluster(cluster, status)
   unwritten.splice(0, records.length)
 }
 
