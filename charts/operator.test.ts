@@ -86,7 +86,7 @@ describe('the chart im-cluster-operator', { skip: lacks('helm') }, () => {
       '/serviceaccounts/: get,list,watch,create,patch',
       '/services/: get,list,watch,create,patch',
       'apps/statefulsets/: get,list,watch,create,patch,delete',
-      'events.k8s.io/events/: create,patch',
+      'events.k8s.io/events/: create,list,patch',
       'imcluster.io/imclusters/: list,watch,patch',
       'imcluster.io/imclusters/finalizers/: update',
       'imcluster.io/imclusters/status/: patch',

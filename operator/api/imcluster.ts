@@ -314,6 +314,8 @@ export interface ImClusterSpec {
     /** A number, or a percentage of the replicas like 25%. The default is 1. */
     readonly maxUnavailable: number | string
   }
+  /** How long the cluster may be on its way without a step (a pod that comes, is ready, leaves or is gone) before it counts as Degraded, ProgressDeadlineExceeded. It goes on trying. The default is 600. */
+  readonly progressDeadlineSeconds: number
   /** While true, the operator changes nothing of this cluster; the status goes on. The default is false. */
   readonly paused: boolean
 }

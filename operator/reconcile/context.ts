@@ -8,6 +8,7 @@ import type { StoreReader } from '../runtime/store.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import type { Logger } from '../logger.ts'
 import type { OperatorMetrics } from '../metrics.ts'
+import type { Mark } from './progress.ts'
 
 /** Index of stores by the cluster that an object belongs to, `namespace/name`. */
 export const BY_CLUSTER = 'cluster'
@@ -45,6 +46,7 @@ export class ClusterMemory {
   readonly #unwritten = new Map<string, CleanupRecord[]>()
   readonly #recorded = new Map<string, Map<string, number>>()
   readonly #outdated = new Map<string, string | undefined>()
+  readonly #marks = new Map<string, Mark>()
 
   /** What was applied for a cluster, by kind and name. */
   applied(key: string): Map<string, Applied> {
@@ -71,7 +73,16 @@ export class ClusterMemory {
     return this.#outdated.get(keyOf(cluster)) === cluster.metadata.resourceVersion
   }
 
+  /** How far a cluster is, since when: the former mark while it says the same. */
+  mark(key: string, mark: Mark): Mark {
+    const former = this.#marks.get(key)
+    const kept = former?.text === mark.text ? former : mark
+    this.#marks.set(key, kept)
+    return kept
+  }
+
   forget(key: string): void {
+    this.#marks.delete(key)
     this.#applied.delete(key)
     this.#unwritten.delete(key)
     this.#recorded.delete(key)

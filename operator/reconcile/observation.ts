@@ -10,6 +10,8 @@ export interface Observation {
   readonly statefulSet: StatefulSet | undefined
   readonly pods: readonly Pod[]
   readonly directory: DirectoryState
+  /** It has come no further for longer than spec.progressDeadlineSeconds, if it is on its way at all. */
+  readonly standstill?: Fault | undefined
   /** What is wrong, the gravest first. */
   readonly faults: readonly Fault[]
 }

@@ -12,7 +12,9 @@ import { openDirectory, type DirectoryAccess } from './directory-access.ts'
 import type { Fault } from './fault.ts'
 import { findGatewayTroubles } from './gateway-troubles.ts'
 import type { Observation } from './observation.ts'
+import { findObstacles } from './obstacles.ts'
 import { findCertificateFault, findPodFaults } from './pod-faults.ts'
+import { findStandstill, markProgress } from './progress.ts'
 import { qualifyHosts } from './service-names.ts'
 import { buildStatus } from './status.ts'
 import { buildTransitionEvents } from './transition-events.ts'
@@ -98,8 +100,15 @@ async function observe(
     faults.push(...(await findCertificateFault(context.api, cluster, pods, signal)))
   }
   faults.push(...findPodFaults(pods))
+  const deleted = cluster.metadata.deletionTimestamp !== undefined
+  if (ready < cluster.spec.replicas && !deleted && faults.length === 0) {
+    faults.push(...(await findObstacles(context.api, cluster, statefulSet, pods, signal)))
+  }
   if (directory.round !== undefined) faults.push(...findGatewayTroubles(pods, directory.round.leases))
-  return { cluster, statefulSet, pods, directory, faults }
+  const now = performance.now()
+  const mark = context.memory.mark(key, markProgress(cluster.metadata.generation, statefulSet, pods, now))
+  const [standstill] = deleted ? [] : findStandstill(mark, now, cluster.spec.progressDeadlineSeconds)
+  return { cluster, statefulSet, pods, directory, standstill, faults }
 }
 
 /** Writes the status if it changed. Cleanups are remembered until they are written. */

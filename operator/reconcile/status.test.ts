@@ -55,6 +55,18 @@ test('what goes on has its own reason', () => {
   assert.deepEqual([Progressing, Draining], ['True ScalingDown', 'True GatewaysDraining'])
 })
 
+test('a cluster that makes no step for too long has stopped progressing, and says at what', () => {
+  const standstill = { reason: 'ProgressDeadlineExceeded', message: 'no step was made' }
+  const stuck = observe(2, { ...whole, replicas: 1 }, { standstill })
+  const { conditions = [] } = buildStatus(stuck, [])
+  const progressing = conditions.find(({ type }) => type === 'Progressing')
+  assert.equal(progressing?.reason, 'ProgressDeadlineExceeded')
+  assert.match(progressing.message, /^1 pods, 2 are wanted; no step was made/)
+  assert.equal(verdicts(stuck).Degraded, 'True ProgressDeadlineExceeded')
+  const idle = verdicts(observe(2, whole, { standstill }))
+  assert.deepEqual([idle.Progressing, idle.Degraded], ['False Complete', 'False AsExpected'], 'at rest no step is due')
+})
+
 test('a fault is the reason of Degraded, and of Ready when gateways are missing', () => {
   const faults = [{ reason: 'RedisUnavailable', message: 'Redis is unavailable' }]
   const { Ready, Degraded } = verdicts(observe(2, { ...whole, readyReplicas: 0 }, { faults }))

@@ -89,7 +89,14 @@ function judgeReady({ cluster, statefulSet, faults }: Observation): Verdict {
     : { status: 'False', reason: fault.reason, message: `${message}; ${fault.message}` }
 }
 
-function judgeProgressing({ cluster, statefulSet, pods, directory }: Observation): Verdict {
+function judgeProgressing(observation: Observation): Verdict {
+  const verdict = judgeStep(observation)
+  const { standstill } = observation
+  if (standstill === undefined || verdict.status !== 'True') return verdict
+  return { status: 'False', reason: standstill.reason, message: `${verdict.message}; ${standstill.message}` }
+}
+
+function judgeStep({ cluster, statefulSet, pods, directory }: Observation): Verdict {
   if (cluster.metadata.deletionTimestamp !== undefined) {
     return { status: 'True', reason: 'Deleting', message: waitingForPods(pods.length) }
   }
@@ -135,13 +142,15 @@ function judgeDraining({ pods }: Observation, brokers: readonly BrokerStatus[]):
   return { status: 'True', reason: 'GatewaysDraining', message: `leaving: ${parts.join(', ')}` }
 }
 
-function judgeDegraded({ faults, directory }: Observation): Verdict {
+function judgeDegraded(observation: Observation): Verdict {
+  const { faults, directory, standstill } = observation
   const stuck = (directory.round?.lost ?? []).flatMap(({ incarnation, waitsFor }): Fault[] =>
     waitsFor === undefined
       ? []
       : [{ reason: 'GatewayLost', message: `${incarnation.brokerId}: its lease ran out, ${waitsFor}` }],
   )
-  const all = [...faults, ...stuck]
+  const stands = standstill !== undefined && judgeStep(observation).status === 'True' ? [standstill] : []
+  const all = [...faults, ...stuck, ...stands]
   const [gravest] = all
   if (gravest === undefined) return { status: 'False', reason: 'AsExpected', message: 'nothing is wrong' }
   return { status: 'True', reason: gravest.reason, message: all.map(({ message }) => message).join('; ') }
