@@ -1,6 +1,6 @@
-import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { TestCluster } from './support/im-cluster.ts'
+import { waitFor } from './support/kubernetes.ts'
 
 /** How soon what keeps a cluster from going on is told, where Kubernetes tells it at once. */
 const TOLD_MS = 15_000
@@ -17,9 +17,10 @@ describe('a cluster that cannot go on', () => {
   const scale = (replicas: number) =>
     cluster.kubectl.run(['scale', 'imcluster', cluster.name, `--replicas=${replicas}`])
   const degraded = async (reason: string, says: RegExp, withinMs = TOLD_MS) => {
-    const { status } = await cluster.waitForCondition('Degraded', 'True', withinMs, reason)
-    const message = status?.conditions.find(({ type }) => type === 'Degraded')?.message ?? ''
-    assert.match(message, says)
+    await waitFor(`${reason}, ${String(says)}`, withinMs, async () => {
+      const { status } = await cluster.waitForCondition('Degraded', 'True', withinMs, reason)
+      return says.test(status?.conditions.find(({ type }) => type === 'Degraded')?.message ?? '')
+    })
   }
 
   test('a quota that allows no more pods is quoted, and it goes on when that is gone', async () => {

@@ -36,13 +36,19 @@ function buildPodFacts(pod: Pod): PodFacts {
 }
 
 /** Reads a pod from the API server, past every cache: undefined when there is none (P4). */
-export async function readPodFacts(api: KubeApi, name: ObjectName, signal: AbortSignal): Promise<PodFacts | undefined> {
+export async function readPod(api: KubeApi, name: ObjectName, signal: AbortSignal): Promise<Pod | undefined> {
   try {
-    return buildPodFacts(await api.get(pods, name, { signal }))
+    return await api.get(pods, name, { signal })
   } catch (error) {
     if (isApiError(error, 'NOT_FOUND')) return undefined
     throw error
   }
+}
+
+/** What the proof of a dead process reads of a pod, as `readPod` reads it. */
+export async function readPodFacts(api: KubeApi, name: ObjectName, signal: AbortSignal): Promise<PodFacts | undefined> {
+  const pod = await readPod(api, name, signal)
+  return pod && buildPodFacts(pod)
 }
 
 /** client-node's types say Date; the wire, which the runtime hands on, says string. */
