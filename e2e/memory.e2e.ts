@@ -9,6 +9,8 @@ import { waitFor } from './support/kubernetes.ts'
 
 /** Swap would hide what is too much. */
 const memory = ['--memory=256m', '--memory-swap=256m']
+/** What the system buffers for a client that does not read is not the gateway's: it may be megabytes for each. */
+const smallBuffers = ['--sysctl=net.ipv4.tcp_wmem=4096 16384 65536']
 const payload = 'm'.repeat(60_000)
 const DEADLINE_MS = 120_000
 
@@ -39,17 +41,21 @@ async function startGateway(name: string): Promise<Gateway> {
     IM_IDLE_TIMEOUT_MS: '120000',
   }
   const env = Object.entries(settings).flatMap(([key, value]) => ['--env', `${key}=${value}`])
-  const ports = ['--publish=127.0.0.1::9000', '--publish=127.0.0.1::9090']
-  const container = await start(name, ...memory, ...ports, ...env, gatewayImage)
-  const portOf = async (port: number) => /:(\d+)$/m.exec(await docker('port', container, String(port)))?.[1] ?? ''
-  const adminUrl = `http://127.0.0.1:${await portOf(9090)}`
+  const container = await start(name, ...memory, ...smallBuffers, ...env, gatewayImage)
+  const address = await docker(
+    'inspect',
+    '--format',
+    '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}',
+    container,
+  )
+  const adminUrl = `http://${address.trim()}:9090`
   await waitFor(`${name} to be ready`, 60_000, async () => {
     return await fetch(`${adminUrl}/readyz`).then(
       ({ ok }) => ok,
       () => false,
     )
   })
-  return { container, url: `tcp://127.0.0.1:${await portOf(9000)}`, adminUrl }
+  return { container, url: `tcp://${address.trim()}:9000`, adminUrl }
 }
 
 async function readMetric({ adminUrl }: Gateway, series: string): Promise<number> {
@@ -88,7 +94,10 @@ async function sendAll(senders: readonly RawClient[], to: string, each: number):
   )
 }
 
-describe('a gateway in a container of 256 MB', () => {
+// By the containers' own addresses, since Docker's proxy for published ports buffers megabytes for each client, too.
+const skip = process.platform === 'linux' ? false : 'only Linux reaches the addresses of containers'
+
+describe('a gateway in a container of 256 MB', { skip }, () => {
   let gateways: Gateway[]
 
   before(async () => {
