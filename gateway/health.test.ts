@@ -168,6 +168,15 @@ describe('a gateway that cannot start', { timeout: 240_000 }, () => {
     await Promise.all(starts)
   })
 
+  test('says which address there is not, and which setting chooses it', async () => {
+    const missing = { '192.0.2.1': /192\.0\.2\.1:0: .*EADDRNOTAVAIL/, '[::1]': /\[::1\]:0: .*(ENOTFOUND|EAI_AGAIN)/ }
+    for (const [address, message] of Object.entries(missing)) {
+      const env = { IM_LISTEN_HOST: address, IM_TCP_PORT: '0', IM_WS_PORT: '0', IM_ADMIN_PORT: '0' }
+      const wanted = new RegExp(`${message.source}.*correct IM_LISTEN_HOST`)
+      await assertFatal('LISTEN_FAILED', wanted, env)
+    }
+  })
+
   test('says at once that NATS refuses the credentials, and which settings they are', async () => {
     await using closed = await startNats({ login: { user: 'im', pass: 'right' } })
     await assertFatal('NATS_REFUSED', /refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD/, {

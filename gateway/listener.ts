@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
+import { buildListenOptions, explainListenError } from '../process/address.ts'
 import type { Admission, Newcomer } from './admission.ts'
 import { GatewayError } from './errors.ts'
 import type { Metrics } from './metrics.ts'
@@ -43,11 +44,12 @@ export class Listener {
   }
 
   /**
+   * @param host every address when empty
    * @returns the port, which the system chose when asked for 0
    * @throws GatewayError LISTEN_FAILED that names the port and the setting
    */
   async listen(host: string, port: number, settingName: string): Promise<number> {
-    this.#server.listen({ host, port, backlog: BACKLOG })
+    this.#server.listen({ ...buildListenOptions(host, port), backlog: BACKLOG })
     try {
       await once(this.#server, 'listening')
     } catch (cause) {
@@ -64,9 +66,7 @@ export class Listener {
 
 /** What went wrong when a port could not be listened on, and which setting chooses it. */
 export function listenError(cause: unknown, host: string, port: number, settingName: string): GatewayError {
-  const code = (cause as NodeJS.ErrnoException).code
-  const reason = code === 'EADDRINUSE' ? 'it is in use' : String(code ?? cause)
-  const message = `cannot listen on ${host}:${port}: ${reason}; free the port or choose another by ${settingName}`
+  const message = explainListenError(cause, [host, port], { host: 'IM_LISTEN_HOST', port: settingName })
   return new GatewayError('LISTEN_FAILED', message, { cause, retryable: false })
 }
 

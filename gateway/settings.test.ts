@@ -50,14 +50,14 @@ test('an empty variable counts as not set, and variables of others are not looke
 test('values are read as what they are', () => {
   const settings = parse({
     IM_BROKER_ID: 'im-0',
-    IM_NATS_SERVERS: ' nats://a:4222, ,nats://b:4222 ',
+    IM_NATS_SERVERS: ' nats://a:4222, ,nats://[fd00::1]:4222 ',
     IM_AUTH_APPS: '1, 2,4294967295',
     IM_TCP_PORT: '0',
     IM_SUBJECT_PREFIX: 'prod.eu.',
     IM_DEVICE_POLICY: '{"classes":[{"name":"phone","clientTypes":[2,3],"limit":2}]}',
     IM_INBOX_RETENTION_MS: '1000',
   })
-  assert.deepEqual(settings.natsServers, ['nats://a:4222', 'nats://b:4222'])
+  assert.deepEqual(settings.natsServers, ['nats://a:4222', 'nats://[fd00::1]:4222'])
   assert.deepEqual(settings.authApps, [1, 2, 4_294_967_295])
   assert.deepEqual([settings.brokerId, settings.tcpPort, settings.subjectPrefix], ['im-0', 0, 'prod.eu.'])
   assert.deepEqual(settings.devicePolicy, { classes: [{ name: 'phone', clientTypes: [2, 3], limit: 2 }] })
@@ -157,6 +157,14 @@ describe('the memory budget', () => {
     assertMistakes({ ...env, IM_MEMORY_BUDGET_BYTES: '1e9' }, /IM_MEMORY_BUDGET_BYTES must be a whole number/)
     assert.equal(parseSettings({ ...env, IM_MEMORY_BUDGET_BYTES: '2097152' }).memoryBudgetBytes, 2_097_152)
   })
+})
+
+test('a NATS server is a name or an address, of IPv6 in brackets, with or without scheme and port', () => {
+  const good = ['nats', 'nats:4222', 'TLS://nats.data/', '10.0.0.1:4222', '[::1]', 'nats://u:p@[::ffff:10.0.0.1]:4222/']
+  for (const server of good) assert.deepEqual(parse({ IM_NATS_SERVERS: server }).natsServers, [server])
+  for (const server of ['nats://::1:4222', 'fd00::1', 'nats://[::1', 'nats://[nats]:4222', 'nats:4222:1', 'http://a']) {
+    assert.throws(() => parse({ IM_NATS_SERVERS: server }), /IM_NATS_SERVERS must be .* an IPv6 address in brackets/)
+  }
 })
 
 test('no mistake shows a secret', () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import { EVERY_ADDRESS } from '../process/address.ts'
 import {
   buildSettingsTable as buildTable,
   choice,
@@ -46,7 +47,14 @@ const table = {
     list
       .default(['nats://127.0.0.1:4222'])
       .pipe(
-        z.array(z.string().regex(/^((nats|tls):\/\/)?[^/\s]+\/?$/i, 'must be nats://host:port or tls://host:port')),
+        z.array(
+          z
+            .string()
+            .regex(
+              /^((nats|tls):\/\/)?([^@/\s]*@)?([^@/\s:[\]]+|\[[\da-f:.]+\])(:\d{1,5})?\/?$/i,
+              'must be nats://host:port or tls://host:port, with an IPv6 address in brackets',
+            ),
+        ),
       ),
     'nats://127.0.0.1:4222',
     'NATS servers, separated by commas; where one is `tls://host:port` none is spoken to without TLS',
@@ -62,7 +70,11 @@ const table = {
     '',
     'prefix of every NATS subject, ending in a dot',
   ),
-  LISTEN_HOST: text('0.0.0.0', 'address that all listeners bind to'),
+  LISTEN_HOST: text(
+    '',
+    'address that all listeners bind to; by default all of the machine, IPv6 and IPv4',
+    EVERY_ADDRESS,
+  ),
   TCP_PORT: port(9000, 'port of raw TCP'),
   WS_PORT: port(8080, 'port of WebSocket'),
   ADMIN_PORT: port(9090, 'port of /livez, /readyz and /metrics'),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { explainListenError } from '../process/address.ts'
 import { AdminServer } from '../process/admin-server.ts'
 import { FIELD_MANAGER, imClusters } from './api/constants.ts'
 import type { ImCluster } from './api/imcluster.ts'
@@ -43,8 +44,10 @@ export async function runOperator(settings: OperatorSettings, logger: Logger, st
   await using stack = new AsyncDisposableStack()
   const away = new Set(['starting'])
   const admin = stack.use(new AdminServer(metrics.registry, () => [...away]))
-  await admin.listen(settings.listenHost, settings.adminPort).catch((cause: unknown) => {
-    const message = `cannot listen on port ${settings.adminPort}: ${String(cause)}; choose another by IM_OPERATOR_ADMIN_PORT`
+  const { listenHost, adminPort } = settings
+  await admin.listen(listenHost, adminPort).catch((cause: unknown) => {
+    const names = { host: 'IM_OPERATOR_LISTEN_HOST', port: 'IM_OPERATOR_ADMIN_PORT' }
+    const message = explainListenError(cause, [listenHost, adminPort], names)
     throw new OperatorError('LISTEN_FAILED', message, { cause, retryable: false })
   })
   const api = stack.use(new KubeApi(config))

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { EVERY_ADDRESS } from '../process/address.ts'
 import {
   buildSettingsTable as buildTable,
   choice,
@@ -20,7 +21,11 @@ const table = {
   POD_NAME: text(() => hostname(), "name of the operator's pod, for the Lease and Events", 'host name'),
   WATCH_NAMESPACE: text('', 'the one namespace whose ImClusters are run; empty for all', 'all'),
   KUBECONFIG: text('', 'kubeconfig file; empty for the service account of the pod'),
-  LISTEN_HOST: text('0.0.0.0', 'address that the admin port binds to'),
+  LISTEN_HOST: text(
+    '',
+    'address that the admin port binds to; by default all of the machine, IPv6 and IPv4',
+    EVERY_ADDRESS,
+  ),
   ADMIN_PORT: port(8081, 'port of /livez, /readyz and /metrics'),
   CONCURRENCY: integer(4, [1, 64], 'ImClusters worked on at once'),
   LEASE_SECONDS: integer(15, [5, 600], 'how long a leader that is not heard of stays leader'),

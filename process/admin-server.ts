@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
+import { buildListenOptions } from './address.ts'
 
 const REQUEST_TIMEOUT_MS = 5_000
 
@@ -44,11 +45,12 @@ export class AdminServer implements AsyncDisposable {
   }
 
   /**
+   * @param host every address when empty
    * @returns the port, which the system chose when asked for 0
    * @throws what `net.Server` gives, such as EADDRINUSE
    */
   async listen(host: string, port: number): Promise<number> {
-    this.#server.listen({ host, port })
+    this.#server.listen(buildListenOptions(host, port))
     await once(this.#server, 'listening')
     return (this.#server.address() as AddressInfo).port
   }
