@@ -29,6 +29,13 @@ test('a server is fine when it answers, and under tls:// when it offers TLS', as
   )
 })
 
+test('an address of IPv6 is told in brackets, and what is no address as that', async () => {
+  const port = await findFreePort()
+  const fault = (await findNatsFault([`nats://[::1]:${port}`], signal)) ?? ''
+  assert.ok(fault.startsWith(`[::1]:${port} does not answer`), fault)
+  assert.match((await findNatsFault(['nats://nats:70000'], signal)) ?? '', /^nats:\/\/nats:70000 is no address: nats:/)
+})
+
 test('a greeting that comes in pieces is read to its end; what is no greeting is named', async () => {
   const pieces = ['IN', 'FO {"a":1,', '"tls_required":true}', '\r\n']
   const slow = createServer((socket) => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { formatAddress } from '../process/address.ts'
 
 const TIMEOUT_MS = 2_000
 const DEFAULT_PORT = 4222
@@ -16,9 +17,12 @@ export async function findNatsFault(servers: readonly string[], signal: AbortSig
   return faults.includes(undefined) ? undefined : faults.join('; ')
 }
 
-/** Host, an IPv6 address without brackets, and port of a server, as `nats.servers` of the spec has them. */
-export function parseNatsAddress(server: string): { host: string; port: number } {
-  const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
+/** Host, an IPv6 address without brackets, and port of a server in `nats.servers` of the spec; undefined where it has none. */
+export function parseNatsAddress(server: string): { host: string; port: number } | undefined {
+  const url = server.includes('://') ? server : `nats://${server}`
+  // The CRD leaves such as a port of 70000 through.
+  if (!URL.canParse(url)) return undefined
+  const { hostname, port } = new URL(url)
   return {
     host: hostname.replace(/^\[|\]$/g, '').toLowerCase(),
     port: port === '' ? DEFAULT_PORT : Number(port),
@@ -26,9 +30,10 @@ export function parseNatsAddress(server: string): { host: string; port: number }
 }
 
 async function findServerFault(server: string, tls: boolean, signal: AbortSignal): Promise<string | undefined> {
-  const { host, port } = parseNatsAddress(server)
-  const address = `${host}:${port}`
-  const socket = connect({ host, port })
+  const parsed = parseNatsAddress(server)
+  if (parsed === undefined) return `${server} is no address: nats://host:port, with an IPv6 address in brackets`
+  const address = formatAddress(parsed.host, parsed.port)
+  const socket = connect(parsed)
   try {
     const greeting = await readLine(socket, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]))
     if (!greeting.startsWith('INFO ')) return `${address} is no NATS server`

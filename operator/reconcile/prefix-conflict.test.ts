@@ -57,6 +57,12 @@ test('a name without a dot is another NATS in each namespace; however a server i
   assert.equal(rivalOf(many, place({ namespace: 'a' })), 'a')
 })
 
+test('a server that has no address is nobody’s rival, and keeps nobody from being one', () => {
+  const bad = place({ namespace: 'b', createdAt: 1, servers: ['nats://nats:70000', 'nats.shared'] })
+  assert.equal(rivalOf(bad, place({ namespace: 'a' })), 'a')
+  assert.equal(rivalOf(place({ namespace: 'c', createdAt: 2, servers: ['nats://[FD00::1]'] }), bad), undefined)
+})
+
 test('the message says who has the name, and which prefixes to set', () => {
   const b = place({ namespace: 'b' })
   const { reason, message } = buildPrefixConflict(b, { nats: place({ namespace: 'a' }) })

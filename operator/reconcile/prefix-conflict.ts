@@ -1,3 +1,4 @@
+import { formatAddress } from '../../process/address.ts'
 import type { ClusterRival } from '../../session/cluster-claim.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { parseNatsAddress } from '../nats-check.ts'
@@ -54,10 +55,10 @@ export function buildPrefixConflict(
   }
 }
 
-/** `host:port` of each NATS server. */
+/** `host:port` of each NATS server that has an address. */
 function listServers({ metadata: { namespace }, spec: { nats } }: ImCluster): string[] {
-  return nats.servers.map((server) => {
-    const { host, port } = parseNatsAddress(qualifyHosts(server, namespace))
-    return `${host}:${port}`
+  return nats.servers.flatMap((server) => {
+    const parsed = parseNatsAddress(qualifyHosts(server, namespace))
+    return parsed === undefined ? [] : formatAddress(parsed.host, parsed.port)
   })
 }
