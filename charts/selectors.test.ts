@@ -55,6 +55,12 @@ describe('selectors', { skip: lacks('helm') }, () => {
   }
   const operator = targetOf(find('Deployment', 'im-im-cluster-operator'))
 
+  it('of Services choose pods by each family that Kubernetes has', () => {
+    const found = objects.filter(({ kind }) => kind === 'Service')
+    assert.equal(found.length, 3)
+    for (const service of found) assert.equal(read(service, 'spec', 'ipFamilyPolicy'), 'PreferDualStack')
+  })
+
   it('of the budget and the policy of the network are of the operator', () => {
     for (const kind of ['PodDisruptionBudget', 'NetworkPolicy', 'Deployment']) {
       const object = find(kind, 'im-im-cluster-operator')

@@ -16,6 +16,10 @@ test('one Redis, with and without everything', () => {
   })
   assert.equal(parseRedisUrl('redis://:secret@h').password, 'secret')
   assert.deepEqual(parseRedisUrl('redis://[::1]:7000').hosts, [{ host: '::1', port: 7000 }])
+  assert.deepEqual(parseRedisUrl('rediss-cluster://[fd00::1]:7000,[fd00::2]').hosts, [
+    { host: 'fd00::1', port: 7000 },
+    { host: 'fd00::2', port: 6379 },
+  ])
 })
 
 test('a cluster and sentinels take several hosts', () => {

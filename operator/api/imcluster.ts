@@ -132,6 +132,8 @@ export interface ImClusterSpec {
     readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer'
     /** Annotations of the Service, for example those that a load balancer reads. */
     readonly annotations?: Readonly<Record<string, string>>
+    /** PreferDualStack (the default) has addresses of both IPv4 and IPv6 where Kubernetes has both, and else of the one that there is. SingleStack has one of Kubernetes' first family, RequireDualStack is refused by Kubernetes where there are not both. */
+    readonly ipFamilyPolicy: 'PreferDualStack' | 'SingleStack' | 'RequireDualStack'
     /** Ports on the nodes. Without them Kubernetes chooses. */
     readonly nodePorts?: {
       /** Port on every node, within the cluster's range (30000-32767 unless configured). */

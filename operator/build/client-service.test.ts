@@ -12,6 +12,7 @@ describe('the Service for clients', () => {
     assert.equal(metadata.name, 'im')
     assert.deepEqual(spec, {
       type: 'ClusterIP',
+      ipFamilyPolicy: 'PreferDualStack',
       sessionAffinity: 'None',
       selector: { 'app.kubernetes.io/name': 'im-gateway', 'app.kubernetes.io/instance': 'im' },
       ports: [
@@ -36,6 +37,7 @@ describe('the Service for clients', () => {
     assert.deepEqual(metadata.annotations, { 'example.com/lb': 'fast' })
     assert.partialDeepStrictEqual(spec, {
       type: 'LoadBalancer',
+      ipFamilyPolicy: 'SingleStack',
       externalTrafficPolicy: 'Local',
       loadBalancerClass: 'example.com/lb',
       ports: [

@@ -6,8 +6,8 @@ import { services, type Service } from './objects.ts'
 
 /** Builds the Service that clients connect to, named as the cluster. Any gateway serves any client. */
 export function buildClientService(cluster: ImCluster): Service {
-  const { type, annotations, externalTrafficPolicy, loadBalancerClass } = cluster.spec.service
-  const spec: V1ServiceSpec = { type, sessionAffinity: 'None', selector: buildSelector(cluster) }
+  const { type, annotations, ipFamilyPolicy, externalTrafficPolicy, loadBalancerClass } = cluster.spec.service
+  const spec: V1ServiceSpec = { type, ipFamilyPolicy, sessionAffinity: 'None', selector: buildSelector(cluster) }
   spec.ports = buildPorts(cluster)
   if (externalTrafficPolicy !== undefined) spec.externalTrafficPolicy = externalTrafficPolicy
   if (loadBalancerClass !== undefined) spec.loadBalancerClass = loadBalancerClass

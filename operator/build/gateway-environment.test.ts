@@ -130,6 +130,13 @@ describe('the environment of a gateway', () => {
     }
   })
 
+  it('takes addresses of IPv6', async () => {
+    const redis = { url: 'redis-cluster://[fd00::1]:7000,[fd00::2]' }
+    const nats = { servers: ['nats://[fd00::3]:4222', 'tls://[fd00::4]'] }
+    const [read] = await parseGatewaySettings([environmentOf(buildTestCluster({ redis, nats }).spec)])
+    assert.partialDeepStrictEqual(read, { redisUrl: redis.url, natsServers: nats.servers })
+  })
+
   it('refers to Secrets and never holds what is in them', () => {
     const variables = buildGatewayEnvironment(buildTestCluster(fullSpec).spec)
     const secrets = variables.flatMap(({ name, value, valueFrom }) => {

@@ -9,6 +9,8 @@ export function buildHeadlessService(cluster: ImCluster): Service {
     ...buildIdentity(services, cluster, headlessServiceName(cluster)),
     spec: {
       clusterIP: 'None',
+      // Each family that the pods have an address of.
+      ipFamilyPolicy: 'PreferDualStack',
       publishNotReadyAddresses: true,
       selector: buildSelector(cluster),
       ports: [{ name: 'admin', port: containerPorts.admin, targetPort: 'admin', protocol: 'TCP' }],

@@ -30,6 +30,7 @@ export const fullSpec: Written<ImClusterSpec> = {
   service: {
     type: 'LoadBalancer',
     annotations: { 'example.com/lb': 'fast' },
+    ipFamilyPolicy: 'SingleStack',
     nodePorts: { tcp: 30443, websocket: 30080 },
     externalTrafficPolicy: 'Local',
     loadBalancerClass: 'example.com/lb',
