@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { nextTick } from 'node:process'
 import { WebSocket } from 'ws'
+import { parsePlace } from '../dev/local-host.ts'
 import { encodeBinary } from '../protocol/binary.ts'
 import { FrameDecoder } from '../protocol/frame-decoder.ts'
 import { subprotocols, type Frame } from '../protocol/frames.ts'
@@ -25,14 +26,14 @@ const MAX_FRAME_BYTES = 1 << 20
 
 /** Connects to a `tcp:` or `ws:` URL. Rejects when that takes over 20 s. */
 export async function openConnection(url: string, handlers: LoadHandlers): Promise<LoadConnection> {
-  const { protocol, hostname, port } = new URL(url)
+  const { protocol } = new URL(url)
   const signal = AbortSignal.timeout(CONNECT_DEADLINE_MS)
   const decoder = new FrameDecoder(MAX_FRAME_BYTES)
   const read = (chunk: Uint8Array) => {
     decoder.push(chunk)
     for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) handlers.onFrame(frame)
   }
-  const socket = connect({ host: hostname, port: Number(port), noDelay: true })
+  const socket = connect({ ...parsePlace(url), noDelay: true })
   let closed = false
   socket.on('close', () => closed || handlers.onLost())
   const cork = buildCork(socket)

@@ -19,7 +19,7 @@ const HOUR_MS = 3_600_000
 /** Whoever trusts `cert` trusts every certificate that this issues. */
 export interface CertificateAuthority {
   readonly cert: string
-  /** Creates a certificate for localhost and 127.0.0.1, with a key and a serial number of its own. */
+  /** Creates a certificate for localhost, 127.0.0.1 and ::1, with a key and a serial number of its own. */
   issue(commonName: string): CertificatePair
 }
 
@@ -39,7 +39,7 @@ export function createAuthority(commonName = 'test authority'): CertificateAutho
   }
 }
 
-/** Creates a self-signed certificate for localhost and 127.0.0.1, valid for a day. */
+/** Creates a self-signed certificate for localhost, 127.0.0.1 and ::1, valid for a day. */
 export function createCertificate(commonName: string): CertificatePair {
   const { publicKey, privateKey } = createKeys()
   return {
@@ -79,7 +79,8 @@ function buildName(commonName: string): Buffer {
 
 /** The extension that says which hosts the certificate is for. */
 function buildNames(): Buffer {
-  const names = der(0x30, der(0x82, Buffer.from('localhost')), der(0x87, Buffer.of(127, 0, 0, 1)))
+  const addresses = [Buffer.of(127, 0, 0, 1), Buffer.concat([Buffer.alloc(15), Buffer.of(1)])]
+  const names = der(0x30, der(0x82, Buffer.from('localhost')), ...addresses.map((address) => der(0x87, address)))
   return der(0x30, SUBJECT_ALT_NAME, der(0x04, names))
 }
 

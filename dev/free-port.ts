@@ -23,14 +23,17 @@ export async function findFreePort(): Promise<number> {
   return port
 }
 
-/** Whether a server can listen on the port, on every address and on 127.0.0.1. */
+/** Of an address that this machine does not have, which nothing can listen on. */
+const NO_ADDRESS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
+
+/** Whether a server can listen on the port, on every address and on those of this machine alone. */
 export async function isFree(port: number): Promise<boolean> {
-  for (const host of ['127.0.0.1', '0.0.0.0']) {
-    const server = createServer().listen({ port, host, exclusive: true })
+  for (const host of ['127.0.0.1', '::1', undefined]) {
+    const server = createServer().listen({ port, exclusive: true, ...(host !== undefined && { host }) })
     try {
       await once(server, 'listening')
-    } catch {
-      return false
+    } catch (error) {
+      if (!NO_ADDRESS.includes(String((error as NodeJS.ErrnoException).code))) return false
     } finally {
       await new Promise<void>((resolve) => {
         server.close(() => resolve())

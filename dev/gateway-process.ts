@@ -2,8 +2,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeExit, startChild, type Child, type Exit } from './child.ts'
+import { formatAddress } from '../process/address.ts'
 import { findFreePorts } from './free-port.ts'
 import { createLineLog } from './line-log.ts'
+import { LOCAL_HOST } from './local-host.ts'
 
 /** One line of a gateway's log, as pino wrote it; a line that is not JSON comes as `{ msg }`. */
 export type LogLine = Readonly<Record<string, unknown>>
@@ -35,6 +37,8 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Folder of the release that it is of; by default this one. */
   readonly root?: string | undefined
+  /** Address that it listens on and is reached at; 127.0.0.1 by default. */
+  readonly host?: string
   /** Fixed ports; by default free ones. */
   readonly ports?: GatewayPorts
   /** Resolve as soon as the process runs, not when it is ready. */
@@ -77,7 +81,7 @@ async function findPorts(): Promise<GatewayPorts> {
 }
 
 async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promise<GatewayProcess> {
-  const { brokerId, root = ROOT, onLine } = options
+  const { brokerId, host = LOCAL_HOST, root = ROOT, onLine } = options
   const log = createLineLog<LogLine>(KEPT_LOGS)
   const child = await startChild(process.execPath, [join(root, 'gateway/main.ts')], {
     name: `gateway ${brokerId}`,
@@ -89,12 +93,12 @@ async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promi
   })
   void child.exited.then((exit) => log.end(() => child.describe(`ended with ${describeExit(exit)}`)))
 
-  const adminUrl = `http://127.0.0.1:${ports.admin}`
+  const adminUrl = `http://${formatAddress(host, ports.admin)}`
   return {
     brokerId,
     pid: child.pid,
-    tcpUrl: `tcp://127.0.0.1:${ports.tcp}`,
-    wsUrl: `ws://127.0.0.1:${ports.ws}`,
+    tcpUrl: `tcp://${formatAddress(host, ports.tcp)}`,
+    wsUrl: `ws://${formatAddress(host, ports.ws)}`,
     adminUrl,
     exited: child.exited,
     get running() {
@@ -110,14 +114,17 @@ async function spawnGateway(options: GatewayOptions, ports: GatewayPorts): Promi
   }
 }
 
-function buildEnv({ brokerId, redisUrl, natsUrl, env }: GatewayOptions, ports: GatewayPorts): NodeJS.ProcessEnv {
+function buildEnv(
+  { brokerId, redisUrl, natsUrl, host = LOCAL_HOST, env }: GatewayOptions,
+  ports: GatewayPorts,
+): NodeJS.ProcessEnv {
   // The caller's own IM_ settings must not leak in.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('IM_'))
   return {
     ...Object.fromEntries(inherited),
     IM_BROKER_ID: brokerId,
-    IM_BROKER_HOST: '127.0.0.1',
-    IM_LISTEN_HOST: '127.0.0.1',
+    IM_BROKER_HOST: host,
+    IM_LISTEN_HOST: host,
     IM_REDIS_URL: redisUrl,
     IM_NATS_SERVERS: natsUrl,
     IM_TCP_PORT: String(ports.tcp),

@@ -7,6 +7,7 @@ import { codeName, type CodeName } from '../protocol/codes.ts'
 import { FrameDecoder } from '../protocol/frame-decoder.ts'
 import { subprotocols, type Frame, type FrameOf, type FrameType } from '../protocol/frames.ts'
 import { decodeJson, encodeJson } from '../protocol/json.ts'
+import { parsePlace } from './local-host.ts'
 
 /** How long a test waits for anything. Generous: only a failure takes this long. */
 const DEADLINE_MS = 60_000
@@ -81,8 +82,7 @@ interface Wire {
 
 /** Connects over raw TCP, with TLS when the URL begins with `tls:` or `tls` options are given. */
 export async function connectTcp(url: string, tls?: ConnectionOptions): Promise<RawClient> {
-  const { hostname, port } = new URL(url)
-  const address = { host: hostname, port: Number(port) }
+  const address = parsePlace(url)
   const socket: Socket = tls === undefined ? connect(address) : connectTls({ ...address, ...tls })
   await once(socket, tls === undefined ? 'connect' : 'secureConnect')
   socket.setNoDelay(true)

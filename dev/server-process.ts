@@ -7,10 +7,12 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { startChild, type Child, type Exit } from './child.ts'
 import { findFreePort } from './free-port.ts'
+import { formatAddress } from '../process/address.ts'
 import { guard } from './janitor.ts'
+import { LOCAL_HOST } from './local-host.ts'
 import { explainMissing, findServer, type ServerCommand, type ServerName } from './server-binary.ts'
 
-/** A server of a test or of the development cluster, on 127.0.0.1. Disposing it stops it and removes its data. */
+/** A server of a test or of the development cluster, on this machine. Disposing it stops it and removes its data. */
 export interface ServerProcess extends AsyncDisposable {
   readonly url: string
   readonly port: number
@@ -27,6 +29,8 @@ export interface ServerProcess extends AsyncDisposable {
 /** What differs between servers. */
 export interface ServerKind {
   readonly name: ServerName
+  /** Address that it listens on; 127.0.0.1 by default, and always in a container. */
+  readonly host?: string
   buildArgs(address: string, port: number, directory: string): string[]
   /** Files in its directory, by name. */
   readonly files?: Readonly<Record<string, string>>
@@ -78,7 +82,7 @@ export async function startServer(kind: ServerKind, fixedPort?: number): Promise
   }
 
   return {
-    url: `${kind.name}://127.0.0.1:${port}`,
+    url: `${kind.name}://${formatAddress(kind.host ?? LOCAL_HOST, port)}`,
     port,
     get pid() {
       return running.pid
@@ -106,7 +110,7 @@ function run(kind: ServerKind, command: ServerCommand, port: number, directory: 
 }
 
 async function runBinary(kind: ServerKind, file: string, port: number, directory: string): Promise<Running> {
-  const child = await startChild(file, kind.buildArgs('127.0.0.1', port, directory), { cwd: directory })
+  const child = await startChild(file, kind.buildArgs(kind.host ?? LOCAL_HOST, port, directory), { cwd: directory })
   try {
     await waitUntilUp(child, kind, port)
   } catch (error) {
@@ -143,16 +147,16 @@ async function runContainer(kind: ServerKind, image: string, port: number, direc
   }
 }
 
-async function waitUntilUp(child: Child, { readyLine, probe }: ServerKind, port: number): Promise<void> {
+async function waitUntilUp(child: Child, { readyLine, probe, host }: ServerKind, port: number): Promise<void> {
   await child.waitForLine((line) => line.includes(readyLine), START_DEADLINE_MS)
-  await exchange(port, probe.request, probe.answer)
+  await exchange(host ?? LOCAL_HOST, port, probe.request, probe.answer)
 }
 
-/** Sends a request to 127.0.0.1 and resolves when the answer has come. */
-function exchange(port: number, request: string, answer: string): Promise<void> {
+/** Sends a request and resolves when the answer has come. */
+function exchange(host: string, port: number, request: string, answer: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let received = ''
-  const socket = connect(port, '127.0.0.1', () => socket.write(request))
+  const socket = connect(port, host, () => socket.write(request))
   socket.setEncoding('utf8')
   socket.setTimeout(START_DEADLINE_MS, () => socket.destroy(new Error(`port ${port} does not answer`)))
   socket.on('data', (data: string) => {

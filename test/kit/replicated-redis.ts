@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { findFreePort } from '../../dev/free-port.ts'
+import { LOCAL_HOST } from '../../dev/local-host.ts'
 import { startRedis, type RedisServer } from '../../dev/redis-server.ts'
 import { startServer } from '../../dev/server-process.ts'
 import { RedisWay } from './redis-way.ts'
@@ -30,15 +31,15 @@ class Node implements AsyncDisposable {
   readonly server: RedisServer
   readonly admin: Redis
 
-  private constructor(server: RedisServer) {
+  private constructor(server: RedisServer, host: string) {
     this.server = server
-    this.admin = new Redis(server.port, '127.0.0.1', { protocol: 2, retryStrategy: () => 50 })
+    this.admin = new Redis({ host, port: server.port, protocol: 2, retryStrategy: () => 50 })
     this.admin.on('error', () => undefined)
   }
 
-  static async start(config: readonly string[]): Promise<Node> {
+  static async start(config: readonly string[], host = LOCAL_HOST): Promise<Node> {
     const common = [...quickSync, ...replicaConfig]
-    const node = new Node(await startRedis({ persistent: false, config: [...common, ...config] }))
+    const node = new Node(await startRedis({ persistent: false, host, config: [...common, ...config] }), host)
     const rights = ['+psync', '+replconf', '+ping']
     await node.admin.call('ACL', 'SETUSER', REPLICATION_USER, 'on', `>${REPLICATION_PASSWORD}`, ...rights)
     return node
@@ -77,26 +78,27 @@ async function awaitPromotion(replica: Node): Promise<void> {
   await until('the replica is primary', async () => (await replica.replication('role')) === 'master')
 }
 
-async function startPair(stack: AsyncDisposableStack): Promise<{ primary: Node; replica: Node }> {
-  const primary = stack.use(await Node.start([]))
-  const replica = stack.use(await Node.start(['--replicaof', '127.0.0.1', String(primary.server.port)]))
+async function startPair(stack: AsyncDisposableStack, host = LOCAL_HOST): Promise<{ primary: Node; replica: Node }> {
+  const primary = stack.use(await Node.start([], host))
+  const replica = stack.use(await Node.start(['--replicaof', host, String(primary.server.port)], host))
   await awaitReplica(replica)
   return { primary, replica }
 }
 
 /** Primary and replica, and a sentinel that finds and replaces the primary. */
-export async function startSentinelSet(): Promise<ReplicatedRedis> {
+export async function startSentinelSet(host = LOCAL_HOST): Promise<ReplicatedRedis> {
   await using stack = new AsyncDisposableStack()
-  const { primary, replica } = await startPair(stack)
+  const { primary, replica } = await startPair(stack, host)
   const sentinel = stack.use(
     await startServer({
       name: 'redis',
+      host,
       buildArgs(address, port, directory) {
         const lines = [
           `port ${port}`,
           `bind ${address}`,
           'protected-mode no',
-          `sentinel monitor main 127.0.0.1 ${primary.server.port} 1`,
+          `sentinel monitor main ${host} ${primary.server.port} 1`,
           // Ten times as long a replica that was cut may still be promoted.
           'sentinel down-after-milliseconds main 2000',
           'sentinel failover-timeout main 10000',
@@ -109,7 +111,7 @@ export async function startSentinelSet(): Promise<ReplicatedRedis> {
       probe: { request: 'PING\r\n', answer: '+PONG' },
     }),
   )
-  const admin = new Redis(sentinel.port, '127.0.0.1', { protocol: 2, enableReadyCheck: false })
+  const admin = new Redis({ host, port: sentinel.port, protocol: 2, enableReadyCheck: false })
   stack.defer(() => admin.disconnect())
   await until('the sentinel knows the replica', async () => {
     const replicas = JSON.stringify(await admin.call('SENTINEL', 'REPLICAS', 'main'))
@@ -117,7 +119,7 @@ export async function startSentinelSet(): Promise<ReplicatedRedis> {
   })
   const disposal = stack.move()
   return {
-    url: `redis-sentinel://127.0.0.1:${sentinel.port}/main`,
+    url: `redis-sentinel://${new URL(sentinel.url).host}/main`,
     cut: () => cutReplica(primary, replica),
     async failOver() {
       await killPrimary(primary)
@@ -147,13 +149,14 @@ export async function startHiddenPair(): Promise<ReplicatedRedis> {
 }
 
 /** A Redis Cluster of three primaries, of which the one that holds `key` has a replica, and is the one that is killed. */
-export async function startRedisCluster(key: string): Promise<ReplicatedRedis> {
+export async function startRedisCluster(key: string, host = LOCAL_HOST): Promise<ReplicatedRedis> {
   await using stack = new AsyncDisposableStack()
   const startNode = async () => {
     const bus = await findFreePort()
     const options = { 'cluster-enabled': 'yes', 'cluster-port': bus, 'cluster-node-timeout': 1000 }
     const config = Object.entries({ ...options, 'cluster-replica-validity-factor': 0 })
-    return { bus, node: stack.use(await Node.start(config.flatMap(([name, value]) => [`--${name}`, String(value)]))) }
+    const args = config.flatMap(([name, value]) => [`--${name}`, String(value)])
+    return { bus, node: stack.use(await Node.start(args, host)) }
   }
   const primaries = [await startNode(), await startNode(), await startNode()]
   const replica = await startNode()
@@ -164,7 +167,7 @@ export async function startRedisCluster(key: string): Promise<ReplicatedRedis> {
     await node.admin.call('CLUSTER', 'SET-CONFIG-EPOCH', String(at + 1))
   }
   for (const { node, bus } of [...primaries, replica]) {
-    await seed?.call('CLUSTER', 'MEET', '127.0.0.1', String(node.server.port), String(bus))
+    await seed?.call('CLUSTER', 'MEET', host, String(node.server.port), String(bus))
   }
   const everybody = [...primaries, replica].map(({ node }) => node)
   const awaitWhole = (nodes: readonly Node[], known: number) =>
@@ -180,7 +183,7 @@ export async function startRedisCluster(key: string): Promise<ReplicatedRedis> {
   await awaitReplica(replica.node)
   const disposal = stack.move()
   return {
-    url: `redis-cluster://${everybody.map(({ server }) => `127.0.0.1:${server.port}`).join(',')}`,
+    url: `redis-cluster://${everybody.map(({ server }) => new URL(server.url).host).join(',')}`,
     cut: () => cutReplica(primary, replica.node),
     async failOver() {
       await killPrimary(primary)
