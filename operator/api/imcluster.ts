@@ -164,7 +164,7 @@ export interface ImClusterSpec {
   }
   /** NATS, the bus between gateways. */
   readonly nats: {
-    /** Addresses like nats://host:4222, or tls://host:4222. */
+    /** Addresses like nats://host:4222, or tls://host:4222; an IPv6 address is in brackets. */
     readonly servers: readonly string[]
     /** The Secret with the credentials. After a change of the Secret restart the gateways with kubectl rollout restart. */
     readonly credentialsSecretRef?: {
