@@ -14,7 +14,7 @@ export type ImportGraph = ReadonlyMap<string, SourceFile>
 const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   process: [],
-  session: ['protocol'],
+  session: ['protocol', 'process'],
   client: ['protocol'],
   gateway: ['protocol', 'session', 'process'],
   operator: ['session', 'process'],

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { corkForTurn, uncorkMuch } from '../process/cork.ts'
 import { startReading, stopReading } from './socket-reading.ts'
 import { END_TIMEOUT_MS, type Transport, type TransportEvents } from './transport.ts'
 
@@ -18,7 +19,11 @@ export function openTcpTransport(
       return stream.writableLength
     },
     partial: NOTHING,
-    write: (data) => void stream.write(data, flushed),
+    write: (data) => {
+      corkForTurn(stream)
+      stream.write(data, flushed)
+      uncorkMuch(stream)
+    },
     pause: () => stopReading(stream),
     resume: () => startReading(stream),
     end: () => {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
+import { corkForTurn, uncorkMuch } from '../process/cork.ts'
 import { codes } from '../protocol/codes.ts'
 import { subprotocols } from '../protocol/frames.ts'
 import { startReading, stopReading } from './socket-reading.ts'
@@ -24,7 +25,11 @@ export function openWebSocketTransport(
       return socket.bufferedAmount
     },
     partial: meter,
-    write: (data) => socket.send(data, flushed),
+    write: (data) => {
+      corkForTurn(stream)
+      socket.send(data, flushed)
+      uncorkMuch(stream)
+    },
     pause: () => {
       socket.pause()
       stopReading(stream)
