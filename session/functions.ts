@@ -8,25 +8,25 @@ const FREES = ['allow-oom'] as const
 const READS = ['no-writes'] as const
 
 /**
- * Every function by the name of its file in functions/, with its number of keys and its flags
+ * Every function by the name of its file in functions/, with its flags
  * (https://redis.io/docs/latest/develop/programmability/functions-intro/#function-flags). Each touches keys of one slot only.
  */
 const functions = {
-  replid: { keys: 0, flags: READS },
-  'may-write': { keys: 0, flags: [] },
-  'read-sessions': { keys: 1, flags: READS },
-  'commit-session': { keys: 4, flags: [] },
-  'set-offline': { keys: 1, flags: FREES },
-  'remove-session': { keys: 1, flags: FREES },
-  'clean-session': { keys: 1, flags: FREES },
-  append: { keys: 4, flags: [] },
-  'read-inbox': { keys: 2, flags: FREES },
-  'save-cursor': { keys: 2, flags: [] },
-  'fork-inbox': { keys: 2, flags: FREES },
-  'acquire-lease': { keys: 1, flags: FREES },
-  'renew-lease': { keys: 1, flags: FREES },
-  'release-lease': { keys: 1, flags: FREES },
-  'swap-field': { keys: 1, flags: FREES },
+  replid: READS,
+  'may-write': [],
+  'read-sessions': READS,
+  'commit-session': [],
+  'set-offline': FREES,
+  'remove-session': FREES,
+  'clean-session': FREES,
+  append: [],
+  'read-inbox': FREES,
+  'save-cursor': [],
+  'fork-inbox': FREES,
+  'acquire-lease': FREES,
+  'renew-lease': FREES,
+  'release-lease': FREES,
+  'swap-field': FREES,
 } as const
 
 export type FunctionName = keyof typeof functions
@@ -41,7 +41,7 @@ interface Replies {
   'set-offline': 0 | 1
   'remove-session': 0 | 1 | 2
   'clean-session': -1 | 0 | 1
-  append: [seq: number, time: number, epoch: string, duplicate: 0 | 1, sessions: string[]]
+  append: ([seq: number, time: number, epoch: string, duplicate: 0 | 1, sessions: string[]] | Error)[]
   'read-inbox': [epoch: string, seq: number, first: number, entries: [id: string, fields: string[]][]]
   'save-cursor': 0 | 1
   'fork-inbox': [epoch: string, seq: number, first: number]
@@ -57,8 +57,8 @@ type InBuffers<Reply> = Reply extends string
     : Reply
 
 const read = (name: string) => readFileSync(new URL(`functions/${name}.lua`, import.meta.url), 'utf8')
-const prelude = read('prelude')
-const sources = Object.entries(functions).map(([name, { flags }]) => ({ name, flags, source: read(name) }))
+const prelude = ['prelude', 'append-message'].map(read).join('\n')
+const sources = Object.entries(functions).map(([name, flags]) => ({ name, flags, source: read(name) }))
 // Releases that run side by side, in a rolling update, have a library each: a name stands for one text.
 const version = createHash('sha1')
   .update(JSON.stringify([prelude, sources]))
@@ -129,5 +129,5 @@ function send<Reply>(
 ): Promise<Reply> {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what a function returns only its file says
   const caller = target as Record<typeof command, (...args: unknown[]) => Promise<Reply>>
-  return caller[command](fullNames.get(name), functions[name].keys, ...keys, ...args)
+  return caller[command](fullNames.get(name), keys.length, ...keys, ...args)
 }

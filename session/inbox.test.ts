@@ -72,6 +72,43 @@ test('a repeated messageId is not appended again, and says where to push all the
   assert.deepEqual([fromCarol.seq, fromCarol.duplicate], [3, false], 'messageIds are their sender’s own')
 })
 
+test('of appends at once each has its own result, also when another finds a foreign key', async () => {
+  const { inbox, keys } = setUp()
+  const users = Array.from({ length: 150 }, (_, index) => ({ appId: 1, userId: `user-${index}` }))
+  await redis.set(keys.inbox(users[70] ?? to), 'foreign')
+  const appended = await Promise.allSettled(
+    users.map((user, index) =>
+      inbox.append({ to: user, from: 'bob', clientType: 2, messageId: 'm', payload: text(`for ${index}`) }),
+    ),
+  )
+  for (const [index, result] of appended.entries()) {
+    if (index === 70) {
+      assert.ok(result.status === 'rejected')
+      assert.equal((result.reason as { code?: string }).code, 'redis_foreign_key')
+      assert.match((result.reason as Error).message, /user-70}:inbox/)
+    } else {
+      assert.ok(result.status === 'fulfilled')
+      const { messages } = await inbox.read(users[index] ?? to, 0)
+      assert.deepEqual(
+        messages.map(({ seq, payload }) => [seq, Buffer.from(payload).toString()]),
+        [[result.value.seq, `for ${index}`]],
+      )
+    }
+  }
+})
+
+test('appends at once to one inbox keep their order, however many calls they take', async () => {
+  const { append, inbox } = setUp()
+  const payloads = Array.from({ length: 100 }, (_, index) => Buffer.alloc(30_000, index))
+  const appended = await Promise.all(payloads.map((payload) => append(payload)))
+  assert.deepEqual(
+    appended.map(({ seq }) => seq),
+    payloads.map((_, index) => index + 1),
+  )
+  const { messages } = await inbox.read(to, 0, { count: 20 })
+  assert.ok(messages.every(({ payload }, index) => payloads[index]?.equals(payload)))
+})
+
 test('retries at once, over several clients, append one message', async () => {
   const { append, seqs } = setUp()
   const results = await Promise.all(Array.from({ length: 50 }, () => append(text('a'), 'same')))

@@ -1,3 +1,4 @@
+import { AppendBatch } from './append-batch.ts'
 import { deviceField, type Keys } from './keys.ts'
 import { sendFunction } from './functions.ts'
 import { callBinaryFunction, callFunction, sendAll, type Commands, type RedisClient } from './redis.ts'
@@ -80,11 +81,14 @@ export class Inbox {
   readonly #redis: RedisClient
   readonly #keys: Keys
   readonly #options: Required<InboxOptions>
+  readonly #appends: AppendBatch
 
   constructor(redis: RedisClient, keys: Keys, options: InboxOptions = {}) {
     this.#redis = redis
     this.#keys = keys
     this.#options = { ...defaults, onGarbage: () => undefined, ...options }
+    const { maxLength, retentionMs, dedupeMs } = this.#options
+    this.#appends = new AppendBatch(redis, [maxLength, retentionMs, this.#metaTtl, dedupeMs])
   }
 
   /**
@@ -93,23 +97,18 @@ export class Inbox {
    * @throws SessionError `redis_unavailable` (whether it was appended is not known: repeat it with the same messageId)
    */
   async append({ to, from, clientType, messageId, payload }: NewMessage): Promise<Appended> {
-    const keys = [
-      this.#keys.dedupe(to, from, messageId),
-      this.#keys.inboxMeta(to),
-      this.#keys.inbox(to),
-      this.#keys.sessions(to),
-    ]
-    const { maxLength, retentionMs, dedupeMs, onGarbage } = this.#options
+    const keys = this.#keys
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-    const args = [from, clientType, messageId, bytes, maxLength, retentionMs, this.#metaTtl, dedupeMs]
-    const reply = await callFunction(this.#redis, 'append', keys, args)
-    const [seq, sentAt, epoch, duplicate, sessions] = reply
+    const [seq, sentAt, epoch, duplicate, sessions] = await this.#appends.add({
+      keys: [keys.dedupe(to, from, messageId), keys.inboxMeta(to), keys.inbox(to), keys.sessions(to)],
+      args: [from, clientType, messageId, bytes],
+    })
     return {
       seq,
       epoch,
       sentAt,
       duplicate: duplicate === 1,
-      sessions: readSessions(to, sessions, onGarbage).filter(isOnline),
+      sessions: readSessions(to, sessions, this.#options.onGarbage).filter(isOnline),
     }
   }
 

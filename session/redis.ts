@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, Redis, type ChainableCommander, type RedisOptions } from 'ioredis'
+import { corkForTurn } from '../process/cork.ts'
 import { SessionError } from './errors.ts'
 import {
   isLibraryMissing,
@@ -160,16 +161,27 @@ function tell(redis: RedisClient, error: SessionError): SessionError {
 
 /** As guard, for a call of a function: of a foreign key it finds out which it is. */
 async function guardKeys<Reply>(redis: RedisClient, keys: readonly string[], call: () => Promise<Reply>) {
+  cork(redis)
   try {
     return await withLibrary(redis, call)
   } catch (error) {
-    let translated = translateError(error, keys)
-    if (translated.code === 'redis_foreign_key') {
-      const foreign = await findForeign(redis, keys).catch(() => [])
-      if (foreign.length > 0) translated = translateError(error, foreign)
-    }
-    throw tell(redis, translated)
+    throw await explain(redis, error, keys)
   }
+}
+
+/** The error of this area for what a call with these keys met; of a foreign key it finds out which it is, and tells. Never rejects. */
+export async function explain(redis: RedisClient, error: unknown, keys: readonly string[]): Promise<SessionError> {
+  let translated = translateError(error, keys)
+  if (translated.code === 'redis_foreign_key') {
+    const foreign = await findForeign(redis, keys).catch(() => [])
+    if (foreign.length > 0) translated = translateError(error, foreign)
+  }
+  return tell(redis, translated)
+}
+
+/** All calls of one turn share a write. Not on a cluster, where each may be for another node. */
+function cork(redis: RedisClient): void {
+  if (redis instanceof Redis && redis.status === 'ready') corkForTurn(redis.stream)
 }
 
 async function findForeign(redis: RedisClient, keys: readonly string[]): Promise<string[]> {

@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import { SessionError } from './errors.ts'
 
 /** A person in a tenant. */
@@ -34,22 +33,26 @@ export interface UserSession extends UserRef, Device {
 /** What a gateway knows before the directory has accepted a login. */
 export type SessionDraft = Omit<UserSession, 'connectState' | 'loginAt'>
 
-const schema = z.object({
-  appId: z.int().nonnegative(),
-  userId: z.string(),
-  clientType: z.int().min(0).max(255),
-  imei: z.string(),
-  version: z.string(),
-  connectState: z.union([z.literal(ONLINE), z.literal(OFFLINE)]),
-  brokerId: z.string(),
-  brokerHost: z.string(),
-  incarnation: z.string(),
-  connectionId: z.string(),
-  loginAt: z.int(),
-})
+const isText = (value: unknown) => typeof value === 'string'
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0
+/** What each field must be. By hand: a session is read for each device of each message. */
+const checks: Readonly<Record<keyof UserSession, (value: unknown) => boolean>> = {
+  appId: isCount,
+  userId: isText,
+  clientType: (value) => isCount(value) && (value as number) <= 255,
+  imei: isText,
+  version: isText,
+  connectState: (value) => value === ONLINE || value === OFFLINE,
+  brokerId: isText,
+  brokerHost: isText,
+  incarnation: isText,
+  connectionId: isText,
+  loginAt: Number.isSafeInteger,
+}
+const fields = Object.entries(checks)
 
 /**
- * Reads a stored session. Unknown fields are dropped: a later version may have added them.
+ * Reads a stored session. Unknown fields stay out of sight: a later version may have added them.
  *
  * @throws SessionError `session_malformed`
  */
@@ -60,10 +63,16 @@ export function parseUserSession(json: string): UserSession {
   } catch (cause) {
     throw new SessionError('session_malformed', 'a stored session is not JSON', { cause })
   }
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const paths = parsed.error.issues.map(({ path }) => path.join('.') || '(root)')
-  throw new SessionError('session_malformed', `a stored session has bad fields: ${paths.join(', ')}`)
+  const found = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const bad = fields.filter(([name, check]) => !check(found[name]))
+  if (bad.length > 0) {
+    const names = bad.map(([name]) => name).join(', ')
+    throw new SessionError('session_malformed', `a stored session has bad fields: ${names}`)
+  }
+  const { appId, userId, clientType, imei, version, connectState } = found as unknown as UserSession
+  const { brokerId, brokerHost, incarnation, connectionId, loginAt } = found as unknown as UserSession
+  const place = { brokerId, brokerHost, incarnation, connectionId, loginAt }
+  return { appId, userId, clientType, imei, version, connectState, ...place }
 }
 
 /** The JSON that the directory stores. */
