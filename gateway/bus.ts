@@ -155,7 +155,7 @@ export class Bus implements AsyncDisposable {
       this.#metrics.busDropped.inc({ type: record.type })
       return 'too_long'
     }
-    this.#metrics.busRecords.inc({ type: record.type })
+    this.#metrics.busRecords.inc(record.type)
     this.#published += bytes.length
     this.#memory.charge('bus', bytes.length)
     const pending = this.#pending.get(brokerId)

@@ -336,7 +336,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
   }
 
   #handle(frame: Frame): void {
-    this.#context.metrics.frames.inc({ type: frame.type })
+    this.#context.metrics.frames.inc(frame.type)
     if (!isClientFrame(frame)) throw new ProtocolError('frame_unexpected')
     this.#context.events.frame(this, frame)
   }

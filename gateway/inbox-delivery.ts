@@ -108,7 +108,7 @@ export class InboxDelivery {
   #write(seq: number, frame: EncodedFrame): void {
     this.#delivered = seq
     this.#connection.sendEncoded(frame)
-    this.#context.metrics.delivered.inc({ kind: 'durable' })
+    this.#context.metrics.delivered.inc('durable')
   }
 
   #pause(): void {

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { Tally } from './tally.ts'
 
 /** The gateway's metrics, in a registry of their own so that two gateways in one process do not mix. */
 export class Metrics {
@@ -18,11 +19,9 @@ export class Metrics {
   readonly logins = this.#counter('im_logins_total', 'Logins, by result: accepted or the code of the refusal', [
     'result',
   ])
-  readonly frames = this.#counter('im_frames_received_total', 'Frames received, by type', ['type'])
-  readonly accepted = this.#counter('im_messages_accepted_total', 'Messages accepted, by kind', ['kind'])
-  readonly delivered = this.#counter('im_messages_delivered_total', 'Messages written to connections, by kind', [
-    'kind',
-  ])
+  readonly frames = this.#tally('im_frames_received_total', 'Frames received, by type', 'type')
+  readonly accepted = this.#tally('im_messages_accepted_total', 'Messages accepted, by kind', 'kind')
+  readonly delivered = this.#tally('im_messages_delivered_total', 'Messages written to connections, by kind', 'kind')
   readonly dropped = this.#counter('im_transient_dropped_total', 'Transient messages dropped, by reason', ['reason'])
   readonly errors = this.#counter('im_errors_total', 'Requests refused, by code', ['code'])
   readonly closes = this.#counter('im_closes_total', 'Connections closed by the gateway, by code', ['code'])
@@ -32,7 +31,7 @@ export class Metrics {
   readonly tlsErrors = this.#counter('im_tls_errors_total', 'Failed TLS handshakes')
   readonly tlsReloads = this.#counter('im_tls_reloads_total', 'Certificates read again, by result', ['result'])
   readonly busPublished = this.#counter('im_bus_published_total', 'NATS messages published to other brokers')
-  readonly busRecords = this.#counter('im_bus_records_total', 'Records sent to other brokers, by type', ['type'])
+  readonly busRecords = this.#tally('im_bus_records_total', 'Records sent to other brokers, by type', 'type')
   readonly busDropped = this.#counter(
     'im_bus_dropped_total',
     'Records not sent: NATS was away, or takes none so long; by type',
@@ -83,6 +82,10 @@ export class Metrics {
 
   #gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Gauge<Label> {
     return new Gauge({ name, help, labelNames, registers: [this.registry] })
+  }
+
+  #tally(name: string, help: string, label: string): Tally {
+    return new Tally(this.registry, name, help, label)
   }
 
   #counter<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Counter<Label> {

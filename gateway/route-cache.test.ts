@@ -53,3 +53,37 @@ test('past the maximum the oldest route gives way', () => {
   assert.deepEqual(cache.get({ appId: 1, userId: '1' }), ['im-0'])
   assert.deepEqual(cache.get({ appId: 1, userId: '100000' }), ['im-0'])
 })
+
+test('who asks while a route is read waits for that answer, in order', async () => {
+  const cache = new RouteCache(1_000)
+  const reads: PromiseWithResolvers<string[]>[] = []
+  const order: number[] = []
+  const ask = async (index: number) => {
+    await cache.lookUp(alice, () => {
+      reads.push(Promise.withResolvers<string[]>())
+      return reads.at(-1)?.promise ?? assert.fail()
+    })
+    order.push(index)
+  }
+  const asked = [1, 2, 3].map(ask)
+  assert.equal(reads.length, 1)
+  reads[0]?.resolve(['im-0'])
+  await Promise.all(asked)
+  assert.deepEqual(order, [1, 2, 3])
+  assert.deepEqual(cache.get(alice), ['im-0'])
+})
+
+test('a route is read anew when it proved wrong meanwhile, and when the last read failed', async () => {
+  const cache = new RouteCache(1_000)
+  const slow = Promise.withResolvers<string[]>()
+  const first = cache.lookUp(alice, () => slow.promise)
+  cache.delete(alice)
+  assert.deepEqual(await cache.lookUp(alice, () => Promise.resolve(['im-1'])), ['im-1'])
+  slow.reject(new Error('Redis is away'))
+  await assert.rejects(first, /away/)
+  await assert.rejects(
+    cache.lookUp(alice, () => Promise.reject(new Error('still away'))),
+    /still away/,
+  )
+  assert.deepEqual(await cache.lookUp(alice, () => Promise.resolve(['im-2'])), ['im-2'])
+})

@@ -6,6 +6,7 @@ const MAX_ENTRIES = 100_000
 export class RouteCache {
   /** In order of insertion, which is the order of expiry. */
   readonly #routes = new Map<string, { readonly brokerIds: readonly string[]; readonly expiresAt: number }>()
+  readonly #lookups = new Map<string, Promise<readonly string[]>>()
   readonly #lifetimeMs: number
 
   constructor(lifetimeMs: number) {
@@ -17,8 +18,29 @@ export class RouteCache {
     return route !== undefined && route.expiresAt > performance.now() ? route.brokerIds : undefined
   }
 
+  /**
+   * Reads the route of a user and keeps it. Who asks meanwhile waits for the same answer: one message must not overtake another
+   * because the second lookup ended first.
+   */
+  lookUp(user: UserRef, read: () => Promise<readonly string[]>): Promise<readonly string[]> {
+    const key = keyOf(user)
+    const underWay = this.#lookups.get(key)
+    if (underWay !== undefined) return underWay
+    const lookup = this.#lookUp(user, read).finally(() => {
+      if (this.#lookups.get(key) === lookup) this.#lookups.delete(key)
+    })
+    this.#lookups.set(key, lookup)
+    return lookup
+  }
+
+  async #lookUp(user: UserRef, read: () => Promise<readonly string[]>): Promise<readonly string[]> {
+    const brokerIds = await read()
+    this.set(user, brokerIds)
+    return brokerIds
+  }
+
   set(user: UserRef, brokerIds: readonly string[]): void {
-    this.delete(user)
+    this.#routes.delete(keyOf(user))
     this.#routes.set(keyOf(user), { brokerIds, expiresAt: performance.now() + this.#lifetimeMs })
     for (const [key, { expiresAt }] of this.#routes) {
       if (expiresAt > performance.now() && this.#routes.size <= MAX_ENTRIES) break
@@ -26,7 +48,9 @@ export class RouteCache {
     }
   }
 
+  /** The route has proved wrong. What is being read already may be that very one. */
   delete(user: UserRef): void {
+    this.#lookups.delete(keyOf(user))
     this.#routes.delete(keyOf(user))
   }
 }

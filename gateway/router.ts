@@ -65,7 +65,7 @@ export class Router {
   async reroute({ appId, userId, tried }: BusRecord & { type: 'notHere' }, frame: EncodedFrame): Promise<void> {
     const user = { appId, userId }
     this.#context.routes.delete(user)
-    const brokerIds = await this.#route(user).catch((): string[] => [])
+    const brokerIds = await this.#route(user).catch((): readonly string[] => [])
     const missed = brokerIds.filter((brokerId) => !tried.includes(brokerId))
     if (missed.length === 0) this.#context.metrics.dropped.inc({ reason: 'not_here' })
     else this.#publishTransient(user, missed, [...tried, ...missed], frame)
@@ -76,10 +76,10 @@ export class Router {
     const to = { appId: draft.appId, userId: frame.to }
     const { userId: from, clientType } = draft
     const { messageId, payload } = frame
-    const stop = metrics.appendSeconds.startTimer()
+    const startedAt = performance.now()
     const { seq, epoch, sentAt, duplicate, sessions } = await inbox.append({ to, from, clientType, messageId, payload })
-    stop()
-    metrics.accepted.inc({ kind: duplicate ? 'duplicate' : 'durable' })
+    metrics.appendSeconds.observe((performance.now() - startedAt) / 1000)
+    metrics.accepted.inc(duplicate ? 'duplicate' : 'durable')
     connection.send({ type: 'accepted', requestId: frame.requestId, seq, sentAt, duplicate })
 
     // A retry is pushed again: the gateway that took the first one may have died before its push. Whoever has it drops it.
@@ -120,16 +120,17 @@ export class Router {
     if (!here && brokers.includes(brokerId)) ghosts.suspect(to)
     const others = brokers.filter((other) => other !== brokerId)
     this.#publishTransient(to, others, [brokerId, ...others], message)
-    metrics.accepted.inc({ kind: 'transient' })
+    metrics.accepted.inc('transient')
     connection.send({ type: 'accepted', requestId: frame.requestId, seq: 0, sentAt, duplicate: false })
   }
 
-  /** Reads from the directory which brokers hold devices of the user. */
-  async #route(user: UserRef): Promise<readonly string[]> {
-    const [sessions = []] = await this.#context.directory.sessionsOf([user])
-    const brokerIds = [...new Set(sessions.map(({ brokerId }) => brokerId))]
-    this.#context.routes.set(user, brokerIds)
-    return brokerIds
+  /** Which brokers hold devices of the user, by the directory. */
+  #route(user: UserRef): Promise<readonly string[]> {
+    const { routes, directory } = this.#context
+    return routes.lookUp(user, async () => {
+      const [sessions = []] = await directory.sessionsOf([user])
+      return [...new Set(sessions.map(({ brokerId }) => brokerId))]
+    })
   }
 
   #publishTransient(user: UserRef, brokerIds: readonly string[], tried: string[], frame: EncodedFrame): void {
@@ -161,7 +162,7 @@ export class Router {
         this.#context.metrics.dropped.inc({ reason: connection.full ? 'slow_consumer' : 'memory' })
       } else {
         connection.sendEncoded(frame)
-        this.#context.metrics.delivered.inc({ kind: 'transient' })
+        this.#context.metrics.delivered.inc('transient')
       }
     }
     return here
