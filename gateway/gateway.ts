@@ -87,7 +87,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     new LeaseKeeper(
       lease,
       settings.leaseMs,
-      () => ({ state, connections: table.size, troubles: troubles.list }),
+      () => ({ state, connections: table.size, troubles: troubles.list, redisPersistent: watch.persistent }),
       {
         recreated: () => {
           logger.warn('the lease was gone and has been taken again; verifying every session')

@@ -111,7 +111,9 @@ test(
 )
 
 test('a Redis that evicts, or forgets with a restart, is told and not refused', async () => {
+  const told = async () => parseLease(await redis.get(keys.lease('gw-0')))?.redisPersistent
   assert.equal(await readMetric(gateway, 'im_redis_persistent'), 0)
+  await eventually(told, (persistent) => persistent === false, 'the lease to say that it is not kept')
   await gateway.waitForLog(({ msg }) => /neither an append-only file nor a replica/.test(String(msg)), 20_000)
   await redis.config('SET', 'maxmemory-policy', 'allkeys-lru', 'appendonly', 'yes')
   // Read again with the next connection.
@@ -121,6 +123,7 @@ test('a Redis that evicts, or forgets with a restart, is told and not refused', 
   )
   assert.equal(await readMetric(gateway, 'im_trouble{reason="RedisEvicts"}'), 1)
   assert.equal(await readMetric(gateway, 'im_redis_persistent'), 1)
+  await eventually(told, (persistent) => persistent === true, 'the lease to say that it is kept')
   await redis.config('SET', 'maxmemory-policy', 'noeviction', 'appendonly', 'no')
   await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   await readyTo(/^200 ok\n(?!.*evicts)/s)

@@ -36,6 +36,11 @@ export class RedisWatch implements AsyncDisposable {
     this.look()
   }
 
+  /** Whether a restart of Redis keeps what it has taken; undefined as long as that is not known. */
+  get persistent(): boolean | undefined {
+    return this.#persistent
+  }
+
   /** Looks now, unless that is under way. */
   look(): void {
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined))

@@ -33,6 +33,8 @@ export interface Lease extends Incarnation {
   readonly state: BrokerState
   readonly connections: number
   readonly troubles?: readonly Trouble[] | undefined
+  /** Whether a restart of Redis keeps what it has taken; absent where that cannot be known. */
+  readonly redisPersistent?: boolean | undefined
   /** Redis' time, ms, at which the holder got it: who came later is the successor. Absent before 0.3. */
   readonly acquiredAt?: number | undefined
 }
@@ -56,6 +58,7 @@ const lease = incarnation.extend({
   state: z.enum(['starting', 'ready', 'draining']).catch('ready'),
   connections: z.number().catch(0),
   troubles: z.array(trouble).max(16).optional().catch(undefined),
+  redisPersistent: z.boolean().optional().catch(undefined),
   acquiredAt: z.number().optional().catch(undefined),
 })
 

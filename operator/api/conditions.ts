@@ -5,8 +5,9 @@ import type { Condition } from './imcluster.ts'
  * - Progressing: the cluster is on its way to what the spec says
  * - Draining: a gateway is sending its clients to others
  * - Degraded: something is wrong that does not pass by itself, or takes too long
+ * - Durable: a restart of Redis keeps what was accepted; a try-out may do without
  */
-export const conditionTypes = ['Ready', 'Progressing', 'Draining', 'Degraded'] as const
+export const conditionTypes = ['Ready', 'Progressing', 'Draining', 'Degraded', 'Durable'] as const
 export type ConditionType = (typeof conditionTypes)[number]
 
 /** What a condition says; when it began to is kept by `setCondition`. `reason` is one word in CamelCase. */
@@ -18,6 +19,9 @@ export interface ConditionState {
   /** The metadata.generation that it is about. */
   readonly observedGeneration: number
 }
+
+/** What is judged of a condition. */
+export type Verdict = Pick<ConditionState, 'status' | 'reason' | 'message'>
 
 /** The CRD's bound. */
 const MAX_MESSAGE = 32_768

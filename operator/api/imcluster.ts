@@ -18,7 +18,7 @@ export interface ImCluster extends KubeObject {
 export interface ImClusterStatus {
   /** The metadata.generation that this status is about. */
   readonly observedGeneration?: number
-  /** Ready, Progressing, Draining and Degraded. */
+  /** Ready, Progressing, Draining, Degraded and Durable. */
   readonly conditions?: readonly Condition[]
   /** Pods that exist. */
   readonly replicas?: number

@@ -40,6 +40,7 @@ test('a cluster that is as its spec says is ready, and neither progressing, drai
     Progressing: 'False Complete',
     Draining: 'False NoneDraining',
     Degraded: 'False AsExpected',
+    Durable: 'Unknown NotKnown',
   })
   assert.equal(verdicts(observe(0, { replicas: 0 })).Ready, 'True ScaledToZero')
 })
@@ -84,6 +85,7 @@ test('a cluster without gateways says why there are none, and one that is refuse
     Progressing: 'True Creating',
     Draining: 'False NoneDraining',
     Degraded: 'True RedisUnavailable',
+    Durable: 'Unknown NotKnown',
   })
   assert.equal(judge('PrefixConflict').Progressing, 'False PrefixConflict')
 })

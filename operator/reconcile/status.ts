@@ -1,14 +1,13 @@
 import { buildSelector, formatSelector } from '../api/constants.ts'
-import { setCondition, type ConditionState } from '../api/conditions.ts'
+import { findCondition, setCondition, type ConditionState, type Verdict } from '../api/conditions.ts'
 import type { BrokerStatus, CleanupRecord, Condition, ImClusterStatus } from '../api/imcluster.ts'
 import { buildBrokers, type Observation } from './observation.ts'
 import type { Fault } from './fault.ts'
+import { judgeDurable } from './durability.ts'
 import { PREFIX_CONFLICT } from './prefix-conflict.ts'
 
 /** Cleanups that the status shows. */
 const MAX_CLEANUPS = 20
-
-type Verdict = Pick<ConditionState, 'status' | 'reason' | 'message'>
 
 /**
  * Builds the status of a cluster. Pure: the same observation and former status give the same status, so that an idle
@@ -64,6 +63,7 @@ function buildConditions(
     ['Progressing', judgeProgressing(observation)],
     ['Draining', judgeDraining(observation, brokers)],
     ['Degraded', judgeDegraded(observation)],
+    ['Durable', judgeDurable(observation, findCondition(former, 'Durable'))],
   ]
   return states.reduce(
     (conditions, [type, verdict]) => setCondition(conditions, { type, ...verdict, observedGeneration }, now),

@@ -15,6 +15,7 @@ const idle = [
   build('Progressing', 'False', 'Complete'),
   build('Draining', 'False', 'NoneDraining'),
   build('Degraded', 'False', 'AsExpected'),
+  build('Durable', 'True', 'RedisPersistent'),
 ]
 
 test('a new cluster is told of when it is begun, and when it is ready', () => {
@@ -43,6 +44,14 @@ test('what is wrong is a warning, and its end is told', () => {
   assert.deepEqual(told(idle, broken), ['Warning RedisUnavailable: Redis does not answer'])
   assert.deepEqual(told(broken, worse), ['Warning CrashLoop: pod im-0: it ends'])
   assert.deepEqual(told(worse, idle), ['Normal Recovered: it is over: pod im-0: it ends'])
+})
+
+test('a Redis that no longer keeps what it takes is told, and one that never did is not', () => {
+  const forgets = idle.with(4, build('Durable', 'False', 'RedisKeepsNothing'))
+  assert.deepEqual(told(idle, forgets), ['Warning RedisKeepsNothing: RedisKeepsNothing'])
+  assert.deepEqual(told(forgets, idle), ['Normal RedisPersistent: RedisPersistent'])
+  const unknown = idle.with(4, build('Durable', 'Unknown', 'NotKnown'))
+  assert.deepEqual([...told(unknown, forgets), ...told(unknown, idle)], [])
 })
 
 test('nothing new is told of a cluster at rest', () => {

@@ -20,6 +20,7 @@ export function buildTransitionEvents(former: readonly Condition[], conditions: 
     ...tellProgress(changed('Progressing')),
     ...tellReadiness(changed('Ready')),
     ...tellTrouble(changed('Degraded')),
+    ...tellDurability(changed('Durable')),
   ]
 }
 
@@ -45,4 +46,17 @@ function tellTrouble(change: Change): EventDraft[] {
   }
   if (before?.status !== 'True') return []
   return [{ type: 'Normal', reason: 'Recovered', action: 'Recover', note: `it is over: ${before.message}` }]
+}
+
+/** Only what changes: a try-out that never kept anything is not warned of. */
+function tellDurability(change: Change): EventDraft[] {
+  if (change === undefined) return []
+  const { before, after } = change
+  if (before?.status === 'True' && after.status === 'False') {
+    return [{ type: 'Warning', reason: after.reason, action: 'Reconcile', note: after.message }]
+  }
+  if (before?.status === 'False' && after.status === 'True') {
+    return [{ type: 'Normal', reason: after.reason, action: 'Reconcile', note: after.message }]
+  }
+  return []
 }
