@@ -9,7 +9,7 @@ const operations = readFileSync(`${root}docs/operations.md`, 'utf8')
 
 /** Words in CamelCase that the reconcile steps have and that are no reasons of conditions or Events. */
 const others = new Set(
-  'Ready Progressing Draining Degraded Durable True False Unknown Secret PodScheduled ContainerCreating Delete CleanUp Reconcile BecomeReady Degrade Recover Pod StatefulSet SuccessfulCreate FailedCreate Failed Normal Warning Background'.split(
+  'Ready Progressing Draining Degraded Durable True False Unknown Secret PodScheduled ContainerCreating Delete CleanUp Reconcile BecomeReady Degrade Recover Pod StatefulSet SuccessfulCreate FailedCreate Failed Normal Warning Background LeaseReleased Drain'.split(
     ' ',
   ),
 )

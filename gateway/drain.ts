@@ -9,13 +9,15 @@ const TICK_MS = 50
 /**
  * Asks every client to go away, at a bounded rate, and waits until they have moved or the deadline passes. `hurry` cuts
  * the waiting short.
+ *
+ * @returns how many have not moved
  */
 export async function drainConnections(
   dispatcher: Dispatcher,
   settings: GatewaySettings,
   logger: Logger,
   hurry: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const deadline = performance.now() + settings.drainDeadlineMs
   const perTick = (settings.drainRate * TICK_MS) / 1000
   const toAsk: Connection[] = []
@@ -36,4 +38,5 @@ export async function drainConnections(
     await delay(TICK_MS)
   }
   if (dispatcher.size > 0) logger.warn({ connections: dispatcher.size }, 'clients did not move in time')
+  return dispatcher.size
 }

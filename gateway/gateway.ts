@@ -50,6 +50,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const memory = openMemoryBudget(settings.memoryBudgetBytes, metrics, logger, () => dispatcher.stopReading())
   let state: BrokerState = 'starting'
   let waitingFor = 'Redis'
+  let cutOff = 0
   if (settings.authMode === 'none') logger.warn('IM_AUTH_MODE is none: every client is believed; for development only')
 
   // Whatever is opened is closed again in the opposite order, also when the start fails half-way.
@@ -81,7 +82,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
   await lease.acquire(stop)
-  stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, { offlineRetentionMs, logger }))
+  stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, cutOff, { offlineRetentionMs, logger }))
   const replaced = new AbortController()
   const keeper = stack.use(
     new LeaseKeeper(
@@ -145,7 +146,8 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   listeners.close()
   if (!replaced.signal.aborted) {
     void keeper.renew()
-    await drainConnections(dispatcher, settings, logger, replaced.signal)
+    const left = await drainConnections(dispatcher, settings, logger, replaced.signal)
+    if (!replaced.signal.aborted) cutOff = left
   }
   dispatcher.closeAll(replaced.signal.aborted ? 'broker_replaced' : 'going_away')
   await dispatcher.left()

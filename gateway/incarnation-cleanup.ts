@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Incarnation } from '../session/broker.ts'
 import { cleanIncarnation, formerIncarnations } from '../session/cleanup.ts'
+import { tellDeparture } from '../session/departure.ts'
 import type { Keys } from '../session/keys.ts'
 import type { BrokerLease } from '../session/lease.ts'
 import type { RedisClient } from '../session/redis.ts'
@@ -73,14 +74,21 @@ async function cleanUntilDone(
 /**
  * Takes this process out of the directory: lease, sessions, index and register. Without the grace of a cleanup, because
  * this process itself knows that it writes no more. What cannot be reached is left to a cleanup. Never rejects.
+ *
+ * @param clientsCutOff connections that had not moved when the drain ended; told first, as the operator takes the end of the
+ *   entry for the end of the story
  */
 export async function leaveDirectory(
   redis: RedisClient,
   keys: Keys,
   lease: BrokerLease,
   own: Incarnation,
+  clientsCutOff: number,
   { offlineRetentionMs, logger }: Omit<CleanupContext, 'metrics'>,
 ): Promise<void> {
+  await tellDeparture(redis, keys, own, clientsCutOff).catch((err: unknown) => {
+    logger.warn({ err, clientsCutOff }, 'the operator cannot be told how many clients were cut off')
+  })
   try {
     await lease.release()
     // The first pass marks the entry, the second ends it.

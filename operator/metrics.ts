@@ -77,6 +77,13 @@ export class OperatorMetrics {
     registers: [this.registry],
   })
 
+  readonly #cutOff = new Counter({
+    name: 'im_imcluster_drain_cut_clients_total',
+    help: 'Clients that gateways cut off when they left, as they had not moved in time',
+    labelNames: CLUSTER_LABELS,
+    registers: [this.registry],
+  })
+
   constructor() {
     collectDefaultMetrics({ register: this.registry })
   }
@@ -86,9 +93,16 @@ export class OperatorMetrics {
     const labels = labelsOf(keyOf(metadata))
     this.#wanted.set(labels, spec.replicas)
     this.#ready.set(labels, readyReplicas)
+    // From 0 on: a rate does not see the first value of a series.
+    this.#cutOff.inc(labels, 0)
     for (const { type, status } of conditions) {
       this.#conditions.set({ ...labels, condition: type }, status === 'True' ? 1 : 0)
     }
+  }
+
+  /** A gateway of an ImCluster left, and cut clients off. @param key `namespace/name` */
+  countCutOff(key: string, clients: number): void {
+    this.#cutOff.inc(labelsOf(key), clients)
   }
 
   /** An ImCluster is gone. @param key `namespace/name` */
@@ -96,12 +110,13 @@ export class OperatorMetrics {
     const labels = labelsOf(key)
     this.#wanted.remove(labels)
     this.#ready.remove(labels)
+    this.#cutOff.remove(labels)
     for (const condition of conditionTypes) this.#conditions.remove({ ...labels, condition })
   }
 
   /** This process leads no longer: the next leader shows them. */
   hideClusters(): void {
-    for (const gauge of [this.#conditions, this.#wanted, this.#ready]) gauge.reset()
+    for (const metric of [this.#conditions, this.#wanted, this.#ready, this.#cutOff]) metric.reset()
   }
 }
 

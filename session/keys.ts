@@ -59,6 +59,11 @@ export class Keys {
     return `${this.lease(brokerId)}:${encodeId(bootId)}:sessions`
   }
 
+  /** String that expires: how many clients an incarnation cut off when it left. */
+  departure(brokerId: string, bootId: string): string {
+    return `${this.lease(brokerId)}:${encodeId(bootId)}:departure`
+  }
+
   #user({ appId, userId }: UserRef, suffix: string): string {
     return `${this.#prefix}{${encodeAppId(appId)}:${encodeId(userId)}}:${suffix}`
   }
@@ -70,6 +75,7 @@ const kinds: readonly (readonly [pattern: RegExp, kind: string, type: string])[]
   [/\}:cursors$/, 'the cursors of a user', 'hash'],
   [/\}:dedupe:/, 'a record of a message', 'string'],
   [/broker:\{[^}]*\}:[^:]*:sessions$/, 'the index of a gateway', 'set'],
+  [/broker:\{[^}]*\}:[^:]*:departure$/, 'what a gateway told when it left', 'string'],
   [/\}:sessions$/, 'the sessions of a user', 'hash'],
   [/broker:\{[^}]*\}$/, 'the lease of a gateway', 'string'],
   [/brokers$/, 'the register of gateways', 'hash'],

@@ -55,6 +55,8 @@ export interface CleanupRecord {
   readonly sessionsRemoved: number
   /** Sessions of it that could not be read and may be left. It should be 0. */
   readonly orphansLeft: number
+  /** Clients that its drain did not move: it closed their connections at drain.deadlineSeconds, or was ended before. Not set when there are none. */
+  readonly clientsCutOff?: number
   /** When it ended. */
   readonly finishedAt: string
 }

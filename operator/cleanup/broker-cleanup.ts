@@ -85,7 +85,7 @@ async function cleanBroker(
   incarnation: RegisteredIncarnation,
   lease: LeaseProof,
 ): Promise<Outcome> {
-  const { redis, keys, readPod, recorded, graceMs, offlineRetentionMs, signal } = context
+  const { redis, keys, readPod, known, recorded, graceMs, offlineRetentionMs, signal } = context
   const { brokerId, podUid, bootId } = incarnation
   const pod = findPodProof(incarnation, await readPod(brokerId))
   if (pod === undefined) {
@@ -98,6 +98,9 @@ async function cleanBroker(
       signal,
       ...(graceMs !== undefined && { graceMs }),
     })
+    // A drain that was cut short could not tell. Some of the sessions may be of devices that were offline.
+    const before = known.find((broker) => broker.bootId === bootId && broker.state === 'draining')
+    const clientsCutOff = Math.min(result.removedInAll, before?.connections ?? 0)
     const record: CleanupRecord = {
       brokerId,
       podUid,
@@ -105,6 +108,7 @@ async function cleanBroker(
       proof: { pod, lease },
       sessionsRemoved: result.removedInAll,
       orphansLeft: result.orphans,
+      ...(clientsCutOff > 0 && { clientsCutOff }),
       finishedAt: formatTime(new Date()),
     }
     const worthIt = result.removedInAll > (recorded.get(bootId) ?? -1)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startRedis } from '../../dev/redis-server.ts'
+import { tellDeparture } from '../../session/departure.ts'
 import { Keys } from '../../session/keys.ts'
 import { awaitReady, closeRedis, connectRedis } from '../../session/redis.ts'
 import { recordDepartures } from './departures.ts'
@@ -32,8 +33,15 @@ test('a gateway that left is recorded once its process has ended, by whatever pr
       },
       registered,
     )
+    cutOffs = records.map(({ clientsCutOff }) => clientsCutOff)
     for (const record of records) assert.deepEqual([record.bootId, record.sessionsRemoved], ['boot-a', 0])
     return [records.map(({ proof, orphansLeft }) => `${proof.pod} ${proof.lease} ${orphansLeft}`), departed]
+  }
+
+  let cutOffs: (number | undefined)[] = []
+  const cutOff = async () => {
+    await look(undefined)
+    return cutOffs[0]
   }
 
   assert.deepEqual(await look(running('a')), [[], [broker]])
@@ -45,6 +53,12 @@ test('a gateway that left is recorded once its process has ended, by whatever pr
   // Not departed at all, and recorded before.
   assert.deepEqual(await look(undefined, [incarnation]), [[], []])
   assert.deepEqual(await look(undefined, [], ['boot-a']), [[], []])
+  await tellDeparture(redis, keys, broker, 0)
+  await tellDeparture(redis, keys, { ...broker, bootId: 'boot-b' }, 1)
+  assert.equal(await cutOff(), undefined)
+  await tellDeparture(redis, keys, broker, 17)
+  assert.equal(await cutOff(), 17)
+  assert.ok((await redis.pttl(keys.departure('im-0', 'boot-a'))) > 0, 'it goes by itself')
   await redis.sadd(keys.index('im-0', 'boot-a'), '1:alice:1:phone')
   assert.deepEqual(await look(undefined), [['PodGone LeaseReleased 1'], []])
 })

@@ -1,4 +1,5 @@
 import type { RegisteredIncarnation } from '../../session/broker.ts'
+import { readClientsCutOff } from '../../session/departure.ts'
 import type { Keys } from '../../session/keys.ts'
 import { guard, type RedisClient } from '../../session/redis.ts'
 import { formatTime } from '../api/conditions.ts'
@@ -6,7 +7,7 @@ import type { BrokerStatus, CleanupRecord } from '../api/imcluster.ts'
 import type { LeaseProof, PodFacts, PodProof } from './proof.ts'
 
 /** A process as the status shows it. */
-export type KnownBroker = Pick<BrokerStatus, 'brokerId' | 'podUid' | 'bootId' | 'host'>
+export type KnownBroker = Pick<BrokerStatus, 'brokerId' | 'podUid' | 'bootId' | 'host'> & Partial<BrokerStatus>
 
 export interface DepartureContext {
   readonly redis: RedisClient
@@ -43,8 +44,17 @@ export async function recordDepartures(
     }
     const lease: LeaseProof = 'LeaseReleased'
     const orphansLeft = await guard(redis.scard(keys.index(brokerId, bootId)))
-    const finishedAt = formatTime(new Date())
-    records.push({ brokerId, podUid, bootId, proof: { pod, lease }, sessionsRemoved: 0, orphansLeft, finishedAt })
+    const clientsCutOff = await readClientsCutOff(redis, keys, broker)
+    records.push({
+      brokerId,
+      podUid,
+      bootId,
+      proof: { pod, lease },
+      sessionsRemoved: 0,
+      orphansLeft,
+      ...(clientsCutOff > 0 && { clientsCutOff }),
+      finishedAt: formatTime(new Date()),
+    })
   }
   return { records, departed }
 }

@@ -1,7 +1,7 @@
 import { defaults } from '../../session/settings.ts'
 import { cleanDeadBrokers, type CleanupRound } from '../cleanup/broker-cleanup.ts'
 import { readPodFacts } from '../cleanup/pod.ts'
-import type { ImCluster } from '../api/imcluster.ts'
+import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'
 import { keyOf } from '../runtime/resource.ts'
 import type { ReconcileContext } from './context.ts'
 import { buildRedisFault, type OpenDirectory } from './directory-access.ts'
@@ -51,6 +51,7 @@ export async function reconcileDirectory(
       if (before === undefined) context.metrics.cleanups.inc()
       context.metrics.sessionsRemoved.inc(sessionsRemoved - (before ?? 0))
       recorded.set(record.bootId, sessionsRemoved)
+      if (before === undefined) reportCutOff(context, cluster, record)
       context.metrics.orphanSessions.inc(orphansLeft)
       context.logger.info({ cluster: key, ...record }, 'a gateway is gone, and its sessions are')
       const note = `${brokerId} is dead (${proof.pod}, ${proof.lease}): removed ${sessionsRemoved} sessions, left ${orphansLeft}; pod ${record.podUid}, boot ${record.bootId}`
@@ -62,4 +63,18 @@ export async function reconcileDirectory(
   } catch (error) {
     return { fault: buildRedisFault(error, cluster) }
   }
+}
+
+/** Tells of clients that a drain did not move, and what would have let them. */
+function reportCutOff({ metrics, record }: ReconcileContext, cluster: ImCluster, cleanup: CleanupRecord): void {
+  const { brokerId, clientsCutOff = 0, proof } = cleanup
+  if (clientsCutOff === 0) return
+  metrics.countCutOff(keyOf(cluster), clientsCutOff)
+  const { deadlineSeconds, rate } = cluster.spec.drain
+  const cause =
+    proof.lease === 'LeaseReleased'
+      ? `they had not moved within ${deadlineSeconds} s, at ${rate} a second; raise spec.drain.deadlineSeconds or spec.drain.rate, and see that clients understand goAway`
+      : 'it was ended before its drain was over; see who shortens the grace period of its pod'
+  const note = `${brokerId} left and cut off ${clientsCutOff} clients: ${cause}`
+  record(cluster, { type: 'Warning', reason: 'DrainCutClients', action: 'Drain', note })
 }

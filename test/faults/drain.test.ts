@@ -56,6 +56,7 @@ describe('SIGTERM drains a gateway', () => {
     assert.equal(online.length, moving.length + 3)
     const closed = leaving.logs().find(({ msg }) => String(msg).includes('deadline has passed'))
     assert.equal(closed, undefined, 'nobody had to be thrown out')
+    assert.equal(await cluster.store.clientsCutOff('gw-0', boot), 0)
   })
 
   it('and another at the same time: devices that move to that one move on, and are never without a connection', async () => {
@@ -119,6 +120,7 @@ describe('SIGTERM drains a gateway', () => {
     assert.ok(performance.now() - begunAt >= 1500, 'not before the deadline')
     assert.deepEqual(await exitOf(leaving), ORDERLY)
     assert.deepEqual(await cluster.store.traces(boot), [])
+    assert.equal(await cluster.store.clientsCutOff('gw-0', boot), clients.length, 'it tells how many it was')
     assert.deepEqual(await bob.online('alice'), [])
   })
 

@@ -1,5 +1,6 @@
 import { deviceField, indexMember, Keys } from '../../session/keys.ts'
 import { readIncarnations } from '../../session/cleanup.ts'
+import { readClientsCutOff } from '../../session/departure.ts'
 import { readLeases } from '../../session/lease.ts'
 import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../../session/redis.ts'
 import { formatUserSession, parseUserSession, type UserSession } from '../../session/user-session.ts'
@@ -45,6 +46,11 @@ export class Store implements AsyncDisposable {
 
   async lease(brokerId: string): Promise<Lease | undefined> {
     return (await readLeases(this.redis, this.keys, [brokerId])).get(brokerId)
+  }
+
+  /** What a gateway told when it left. */
+  clientsCutOff(brokerId: string, bootId: string): Promise<number> {
+    return readClientsCutOff(this.redis, this.keys, { brokerId, bootId })
   }
 
   /** What is left of a boot: sessions by `user/imei`, and the names of the keys that know it. */
