@@ -90,6 +90,7 @@ describe('the chart im-cluster-operator', { skip: lacks('helm') }, () => {
       'imcluster.io/imclusters/: list,watch,patch',
       'imcluster.io/imclusters/finalizers/: update',
       'imcluster.io/imclusters/status/: patch',
+      'networking.k8s.io/networkpolicies/: get,list,watch,create,patch,delete',
       'policy/poddisruptionbudgets/: get,list,watch,create,patch,delete',
     ]
     const own = ['coordination.k8s.io/leases/: create', 'coordination.k8s.io/leases/im-im-cluster-operator: get,update']

@@ -3,7 +3,7 @@ import { explainListenError } from '../process/address.ts'
 import { AdminServer } from '../process/admin-server.ts'
 import { FIELD_MANAGER, imClusters } from './api/constants.ts'
 import type { ImCluster } from './api/imcluster.ts'
-import { podDisruptionBudgets, serviceAccounts, services, statefulSets } from './build/objects.ts'
+import { networkPolicies, podDisruptionBudgets, serviceAccounts, services, statefulSets } from './build/objects.ts'
 import { pods, type Pod } from './cleanup/pod.ts'
 import { OperatorError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -29,7 +29,7 @@ const RENEW_DEADLINE = 2 / 3
 const RETRY_PERIOD = 2 / 15
 
 /** What the operator makes, and watches so that a change of it by others is undone. */
-const owned: readonly Resource[] = [statefulSets, services, podDisruptionBudgets, serviceAccounts]
+const owned: readonly Resource[] = [statefulSets, services, podDisruptionBudgets, serviceAccounts, networkPolicies]
 
 /**
  * Runs the operator until `stop` aborts: elects a leader, and as that reconciles every ImCluster.

@@ -4,6 +4,8 @@ import type {
   V1Affinity,
   V1Toleration,
   V1TopologySpreadConstraint,
+  V1NetworkPolicyPeer,
+  V1NetworkPolicyEgressRule,
 } from '@kubernetes/client-node'
 import type { KubeObject, ObjectMeta } from '../runtime/resource.ts'
 
@@ -317,6 +319,17 @@ export interface ImClusterSpec {
   readonly podDisruptionBudget: {
     /** A number, or a percentage of the replicas like 25%. The default is 1. */
     readonly maxUnavailable: number | string
+  }
+  /** A NetworkPolicy <name> for the gateways, if the cluster's network enforces them. Clients may come from everywhere; the admin port, which has the metrics, is for the cluster's own gateways. */
+  readonly networkPolicy?: {
+    /** Whether there is one. */
+    readonly enabled: boolean
+    /** Who may connect to the listeners, as in a NetworkPolicy. Everybody if it is not set. */
+    readonly clientsFrom?: V1NetworkPolicyPeer[]
+    /** Who may reach the admin port besides the cluster's gateways, for example Prometheus, as in a NetworkPolicy. Nobody if it is not set. */
+    readonly adminFrom?: V1NetworkPolicyPeer[]
+    /** What gateways may connect to besides DNS and each other, as in a NetworkPolicy: Redis and NATS, and where auth.jwksUrl is. Everything if it is not set. */
+    readonly egress?: V1NetworkPolicyEgressRule[]
   }
   /** How long the cluster may be on its way without a step (a pod that comes, is ready, leaves or is gone) before it counts as Degraded, ProgressDeadlineExceeded. It goes on trying. The default is 600. */
   readonly progressDeadlineSeconds: number

@@ -1,11 +1,14 @@
 import type { Schema } from './crd-schema.ts'
 
-/** Parts of a Pod, of which the CRD repeats the schema: as in Kubernetes' own types. */
+/** Parts of a Pod or a NetworkPolicy, of which the CRD repeats the schema: as in Kubernetes' own types. */
 const kubernetesTypes: Readonly<Record<string, string>> = {
   resources: 'V1ResourceRequirements',
   affinity: 'V1Affinity',
   tolerations: 'V1Toleration[]',
   topologySpreadConstraints: 'V1TopologySpreadConstraint[]',
+  clientsFrom: 'V1NetworkPolicyPeer[]',
+  adminFrom: 'V1NetworkPolicyPeer[]',
+  egress: 'V1NetworkPolicyEgressRule[]',
 }
 
 /** Objects that get a name of their own, by path. */
@@ -46,9 +49,9 @@ export function buildTypeSource(schema: Schema): string {
   }
 
   for (const [name, field] of Object.entries(schema.properties ?? {})) if (names[name]) typeOf(field, name)
-  const imports = Object.values(kubernetesTypes).map((type) => type.replace('[]', ''))
+  const imports = new Set(Object.values(kubernetesTypes).map((type) => type.replace('[]', '')))
   return `// Generated from crds/imcluster.yaml by: node operator/api/generated.test.ts --write
-import type { ${imports.join(', ')} } from '@kubernetes/client-node'
+import type { ${[...imports].join(', ')} } from '@kubernetes/client-node'
 import type { KubeObject, ObjectMeta } from '../runtime/resource.ts'
 
 /** ${schema.description} As the API server returns it: with all defaults. */

@@ -1,4 +1,8 @@
 import type {
+  V1NetworkPolicyEgressRule,
+  V1NetworkPolicyPeer,
+  V1NetworkPolicyPort,
+  V1LabelSelector,
   V1PodDisruptionBudgetSpec,
   V1PodTemplateSpec,
   V1ServiceSpec,
@@ -18,6 +22,18 @@ export interface Service extends KubeObject {
 }
 export interface PodDisruptionBudget extends KubeObject {
   readonly spec: V1PodDisruptionBudgetSpec
+}
+/** Not the client's own type, which renames `from`. */
+export interface NetworkPolicy extends KubeObject {
+  readonly spec: {
+    readonly podSelector: V1LabelSelector
+    readonly policyTypes: readonly ('Ingress' | 'Egress')[]
+    readonly ingress: readonly {
+      readonly ports: readonly V1NetworkPolicyPort[]
+      readonly from?: readonly V1NetworkPolicyPeer[]
+    }[]
+    readonly egress?: readonly V1NetworkPolicyEgressRule[]
+  }
 }
 export interface ServiceAccount extends KubeObject {
   readonly automountServiceAccountToken: boolean
@@ -42,6 +58,13 @@ export const podDisruptionBudgets: Resource<PodDisruptionBudget> = {
   apiVersion: 'policy/v1',
   kind: 'PodDisruptionBudget',
   plural: 'poddisruptionbudgets',
+  namespaced: true,
+}
+
+export const networkPolicies: Resource<NetworkPolicy> = {
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  plural: 'networkpolicies',
   namespaced: true,
 }
 

@@ -72,4 +72,5 @@ export const fullSpec: Written<ImClusterSpec> = {
     securityContext: { runAsUser: 1000, runAsGroup: 1000 },
   },
   podDisruptionBudget: { maxUnavailable: '25%' },
+  networkPolicy: { enabled: true },
 }

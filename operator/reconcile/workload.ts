@@ -2,7 +2,8 @@ import { FIELD_MANAGER } from '../api/constants.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { buildClientService } from '../build/client-service.ts'
 import { buildHeadlessService } from '../build/headless-service.ts'
-import { podDisruptionBudgets, serviceAccounts, services, statefulSets } from '../build/objects.ts'
+import { networkPolicies, podDisruptionBudgets, serviceAccounts, services, statefulSets } from '../build/objects.ts'
+import { buildNetworkPolicy } from '../build/network-policy.ts'
 import { buildPodDisruptionBudget } from '../build/pod-disruption-budget.ts'
 import { buildServiceAccount } from '../build/service-account.ts'
 import { buildStatefulSet } from '../build/stateful-set.ts'
@@ -33,6 +34,9 @@ export async function reconcileWorkload(
   const budget = buildPodDisruptionBudget(cluster)
   if (budget !== undefined) await apply(podDisruptionBudgets, budget)
   else await deleteObject(context, cluster, podDisruptionBudgets, signal)
+  const policy = buildNetworkPolicy(cluster)
+  if (policy !== undefined) await apply(networkPolicies, policy)
+  else await deleteObject(context, cluster, networkPolicies, signal)
   await apply(statefulSets, buildStatefulSet(cluster))
   return faults.filter((fault) => fault !== undefined)
 }
