@@ -152,7 +152,8 @@ const IDLE_MS = 60_000
  * made is written by Kubernetes' own controllers.
  */
 async function countWrites(): Promise<string[]> {
-  const kinds = /resource="(statefulsets|services|poddisruptionbudgets|serviceaccounts|networkpolicies)".*subresource=""/
+  const kinds =
+    /resource="(statefulsets|services|poddisruptionbudgets|serviceaccounts|networkpolicies)".*subresource=""/
   const text = await run('kubectl', ['get', '--raw', '/metrics'])
   return text
     .split('\n')

@@ -23,6 +23,7 @@ export interface Cleanup {
   readonly proof: { readonly pod: string; readonly lease: string }
   readonly sessionsRemoved: number
   readonly orphansLeft: number
+  readonly clientsCutOff?: number
 }
 
 export interface ImClusterObject extends KubeObject {
@@ -191,7 +192,22 @@ export const securityContext = {
   seccompProfile: { type: 'RuntimeDefault' },
 }
 
-function buildServer(name: string, image: string, port: number, args: readonly string[], probe: object): object[] {
+/** A NATS that has the file nats.conf of a ConfigMap. */
+export function buildNats(name: string, configMap: string): object[] {
+  return buildServer(name, NATS_IMAGE, 4222, ['--config', '/config/nats.conf'], NATS_PROBE, configMap)
+}
+
+const NATS_IMAGE = 'nats:2.15.2'
+const NATS_PROBE = { tcpSocket: { port: 4222 } }
+
+function buildServer(
+  name: string,
+  image: string,
+  port: number,
+  args: readonly string[],
+  probe: object,
+  configMap?: string,
+): object[] {
   return [
     {
       apiVersion: 'apps/v1',
@@ -217,10 +233,16 @@ function buildServer(name: string, image: string, port: number, args: readonly s
                 ports: [{ containerPort: port }],
                 readinessProbe: { ...probe, periodSeconds: 1 },
                 securityContext,
-                volumeMounts: [{ name: 'data', mountPath: '/data' }],
+                volumeMounts: [
+                  { name: 'data', mountPath: '/data' },
+                  ...(configMap === undefined ? [] : [{ name: 'config', mountPath: '/config' }]),
+                ],
               },
             ],
-            volumes: [{ name: 'data', emptyDir: {} }],
+            volumes: [
+              { name: 'data', emptyDir: {} },
+              ...(configMap === undefined ? [] : [{ name: 'config', configMap: { name: configMap } }]),
+            ],
           },
         },
       },
@@ -243,7 +265,7 @@ function buildServers(): object[] {
   ]
   return [
     ...buildServer('redis', 'redis:7.0.15-bookworm', 6379, redisArgs, { exec: { command: ['redis-cli', 'ping'] } }),
-    ...buildServer('nats', 'nats:2.15.2', 4222, ['--addr', '0.0.0.0'], { tcpSocket: { port: 4222 } }),
+    ...buildServer('nats', NATS_IMAGE, 4222, ['--addr', '0.0.0.0'], NATS_PROBE),
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'auth' }, stringData: { secret: SECRET } },
   ]
 }

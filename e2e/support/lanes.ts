@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
  */
 const LANES = [
   ['autoscaler', 'life-cycle', 'neighbours', 'rolling-restart', 'tls'],
-  ['image', 'memory', 'mistakes', 'servers-away', 'stuck'],
+  ['departures', 'image', 'memory', 'mistakes', 'servers-away', 'servers-misconfigured', 'stuck'],
 ].map((names) => new Set(names.map((name) => `e2e/${name}.e2e.ts`)))
 
 interface Result {
