@@ -69,7 +69,9 @@ describe('what becomes of clients that do not move, and of a policy that is aske
     )
     await killContainer(cluster.kubectl, 'im-1', 'KILL')
     const { clientsCutOff, proof } = await cutOffOf(uid)
-    assert.deepEqual([clientsCutOff, proof.lease], [CLIENTS, 'LeaseExpired'])
+    assert.equal(clientsCutOff, CLIENTS)
+    // Its successor may have the lease by then.
+    assert.match(proof.lease, /^Lease(Expired|OfAnotherBoot)$/)
     await told(/^im-1 left and cut off 3 clients: it was ended before its drain was over/)
   })
 

@@ -4,7 +4,7 @@ import type { BrokerState, Incarnation, Lease } from '../session/broker.ts'
 import { AdminServer } from '../process/admin-server.ts'
 import { Keys } from '../session/keys.ts'
 import { BrokerLease } from '../session/lease.ts'
-import { closeRedis, type RedisClient } from '../session/redis.ts'
+import { closeRedis, isLoading, type RedisClient } from '../session/redis.ts'
 import { Bus } from './bus.ts'
 import { ConnectionTable } from './connection-table.ts'
 import { drainConnections } from './drain.ts'
@@ -110,6 +110,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     metrics,
     logger,
     holdsLease: () => keeper.holds,
+    redisLoads: () => isLoading(redis),
   }
   const { dispatcher, verifier, ghosts, busEvents } = createServices(links, stack)
   const former = stack.use(cleanFormerIncarnations(redis, keys, incarnation, { offlineRetentionMs, metrics, logger }))
@@ -159,8 +160,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
 function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus, troubles: Troubles): string[] {
   const away: string[] = []
   if (redis.status !== 'ready' || !keeper.holds) {
-    const loading = redis.status === 'connect' ? 'Redis is connected and not ready: it still loads its data' : undefined
-    away.push(loading ?? troubles.get('RedisRefusesWrites') ?? 'Redis does not answer')
+    away.push(troubles.get('RedisLoading') ?? troubles.get('RedisRefusesWrites') ?? 'Redis does not answer')
   }
   if (!bus.working) away.push(troubles.get('NatsForbidden') ?? 'NATS does not answer')
   return away

@@ -33,6 +33,8 @@ export interface LoginContext {
   readonly logger: Logger
   /** Whether this process surely still holds its lease: else a session written now might outlive its cleanup. */
   readonly holdsLease: () => boolean
+  /** Whether Redis is there and still loads its data. */
+  readonly redisLoads: () => boolean
 }
 
 /** Which connection lost its session, to a device of which clientType. `maxDevices`: the bound that was the reason, if it was. */
@@ -127,7 +129,9 @@ export class LoginService {
     const principal = await this.#authenticate(frame.token)
     const draft = this.#buildDraft(connection, principal, frame)
     if (!connection.open) return undefined
-    if (!this.#context.holdsLease()) throw new ProtocolError('unavailable')
+    if (!this.#context.holdsLease()) {
+      throw new ProtocolError('unavailable', this.#context.redisLoads() ? LOADING : undefined)
+    }
 
     // In the table before the directory knows of it: from the commit on pushes and evictions may come.
     const session = new ClientSession(connection, draft, new InboxDelivery(connection, draft, this.#context.delivery))
@@ -277,11 +281,15 @@ const told: Partial<Record<SessionErrorCode, CodeName>> = {
   redis_foreign_key: 'storage_foreign',
 }
 
+/** Of the code `unavailable`, as what to do is the same. */
+const LOADING = 'Redis is loading its data; try again with the same messageId'
+
 /** What a client is told of a failure: nothing about the inside of the gateway. */
 export function toProtocolError(error: unknown): ProtocolError {
   if (error instanceof ProtocolError) return error
   if (!(error instanceof SessionError)) return new ProtocolError('internal', undefined, { cause: error })
   const { code } = error.code === 'session_unknown' && error.cause instanceof SessionError ? error.cause : error
+  if (code === 'redis_loading') return new ProtocolError('unavailable', LOADING, { cause: error })
   return new ProtocolError(told[code] ?? (error.retryable ? 'unavailable' : 'internal'), undefined, { cause: error })
 }
 

@@ -23,6 +23,8 @@ export function openRedis(
     connectionName: `im-gateway ${settings.brokerId}`,
     commandTimeoutMs: settings.redisTimeoutMs,
     onError: (err) => {
+      // Reachable again, and of no use yet: that has words of its own.
+      troubles.report('RedisLoading', err.code === 'redis_loading' ? err.message : undefined)
       if (away) return
       away = true
       metrics.redisUp.set(0)
@@ -31,6 +33,7 @@ export function openRedis(
     onForeignKey: ({ message }) => troubles.report('RedisForeignKey', message, FOREIGN_KEY_MS),
   })
   redis.on('ready', () => {
+    troubles.report('RedisLoading', undefined)
     if (away) logger.info('Redis is back')
     away = false
     metrics.redisUp.set(1)
@@ -60,7 +63,10 @@ export async function startRedis(redis: RedisClient, timeoutMs: number, stop: Ab
     if (cause instanceof SessionError && cause.code === 'redis_refused') {
       throw new GatewayError('REDIS_REFUSED', `${cause.message}; check IM_REDIS_URL`, { cause, retryable: false })
     }
-    const message = `Redis does not answer within ${timeoutMs} ms; check IM_REDIS_URL and that Redis runs`
+    const loading = cause instanceof SessionError && cause.code === 'redis_loading'
+    const message = loading
+      ? `${cause.message}: not within ${timeoutMs} ms; trying again after a restart`
+      : `Redis does not answer within ${timeoutMs} ms; check IM_REDIS_URL and that Redis runs`
     throw new GatewayError('REDIS_UNREACHABLE', message, { cause, retryable: true })
   } finally {
     stopped.abort()

@@ -7,6 +7,7 @@ import type { TroubleReason, Troubles } from './troubles.ts'
 
 const reasons: Partial<Record<SessionErrorCode, TroubleReason>> = {
   redis_full: 'RedisFull',
+  redis_loading: 'RedisLoading',
   redis_refuses_writes: 'RedisRefusesWrites',
 }
 

@@ -34,6 +34,7 @@ export interface Links {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly holdsLease: () => boolean
+  readonly redisLoads: () => boolean
 }
 
 /** The parts that give meaning to frames and records, wired together. */
@@ -46,7 +47,7 @@ export interface Services {
 
 /** Builds the services. What they hold is given back when `stack` is disposed of, sessions before connections to Redis. */
 export function createServices(links: Links, stack: AsyncDisposableStack): Services {
-  const { settings, incarnation, redis, keys, bus, table, memory, metrics, logger, holdsLease } = links
+  const { settings, incarnation, redis, keys, bus, table, memory, metrics, logger, holdsLease, redisLoads } = links
   const { brokerId, maxFrameBytes, slowConsumerTimeoutMs } = settings
   const directory = new Directory(
     redis,
@@ -81,6 +82,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     metrics,
     logger,
     holdsLease,
+    redisLoads,
   })
   const routes = new RouteCache(settings.routeCacheMs)
   const owner = { brokerId, incarnation: formatIncarnation(incarnation) }

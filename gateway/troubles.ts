@@ -2,9 +2,15 @@ import type { Trouble } from '../session/broker.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 
-/** What is wrong around a gateway and passes only when somebody acts. Also the reason of an ImCluster's condition. */
+/** What is wrong around a gateway, and mostly passes only when somebody acts. Also the reason of an ImCluster's condition. */
 export type TroubleReason =
-  'NatsForbidden' | 'NatsPayloadTooSmall' | 'RedisEvicts' | 'RedisFull' | 'RedisRefusesWrites' | 'RedisForeignKey'
+  | 'NatsForbidden'
+  | 'NatsPayloadTooSmall'
+  | 'RedisEvicts'
+  | 'RedisFull'
+  | 'RedisLoading'
+  | 'RedisRefusesWrites'
+  | 'RedisForeignKey'
 
 /** Tells of troubles by log (when one begins, changes or ends), metric, /readyz and, by way of the lease, to the operator. */
 export class Troubles {

@@ -220,7 +220,7 @@ export class Directory {
     const member = indexMember(user, device)
     return this.#locks.run(member, async () => {
       if (isHeld()) return undefined
-      const json = await guard(this.#redis.hget(this.#keys.sessions(user), deviceField(device)))
+      const json = await guard(this.#redis.hget(this.#keys.sessions(user), deviceField(device)), this.#redis)
       const [session] = readSessions(user, [json], this.#options.onGarbage)
       if (session?.incarnation === owner.incarnation) return session
       await guard(this.#redis.srem(this.#index(owner), member))
@@ -275,7 +275,7 @@ export class Directory {
     const member = indexMember(owner, owner)
     return this.#locks.run(member, async () => {
       const deadline = performance.now() + this.#options.contendedMs
-      const indexed = guard(this.#redis.sadd(this.#index(owner), member))
+      const indexed = guard(this.#redis.sadd(this.#index(owner), member), this.#redis)
       for (let attempt = 1; ; attempt++) {
         const [snapshot] = await Promise.all([this.#read(owner), indexed])
         const decision = decide(snapshot)

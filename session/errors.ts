@@ -1,7 +1,9 @@
 /** Stable names of everything that can go wrong in the directory, the inboxes, the leases and the cleanup. */
 export type SessionErrorCode =
-  /** Redis is away, is loading or fails over. Nothing is known about whether a write happened. */
+  /** Redis is away or fails over. Nothing is known about whether a write happened. */
   | 'redis_unavailable'
+  /** Redis has been started and still loads its data: it takes nothing until then. */
+  | 'redis_loading'
   /** Redis has no memory left: somebody must act before it takes more. */
   | 'redis_full'
   /** Redis takes no writes, for want of a disk or of replicas, or because it is a replica itself. */
@@ -29,6 +31,7 @@ export type SessionErrorCode =
 
 const retryableCodes: ReadonlySet<SessionErrorCode> = new Set([
   'redis_unavailable',
+  'redis_loading',
   'redis_full',
   'redis_refuses_writes',
   'session_unknown',

@@ -1,8 +1,9 @@
 import { SessionError, type SessionErrorCode } from './errors.ts'
 import { describeKey } from './keys.ts'
+import { buildLoadingError } from './redis-loading.ts'
 
 /** First words of Redis' own answers that say "not now". A script's error may carry them behind a dash. */
-const temporary = /(?:^|-)(LOADING|MASTERDOWN|NOGOODSLAVE|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|UNBLOCKED) /
+const temporary = /(?:^|-)(MASTERDOWN|NOGOODSLAVE|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|UNBLOCKED) /
 
 /** First words of those that say what somebody has to mend, and what that is. */
 const refusals: Readonly<Record<string, readonly [code: SessionErrorCode, message: string]>> = {
@@ -15,10 +16,16 @@ const refusals: Readonly<Record<string, readonly [code: SessionErrorCode, messag
   NOREPLICAS: ['redis_refuses_writes', 'Redis refuses writes: it has fewer replicas than min-replicas-to-write'],
 }
 const refused = new RegExp(`(?:^|-)(${Object.keys(refusals).join('|')}) `)
+const loading = /(?:^|-)LOADING /
 const wrongType = /(?:^|-)WRONGTYPE /
 
 /** Errors after which the same call can succeed later, and a write may have been carried out. */
-const passing: ReadonlySet<SessionErrorCode> = new Set(['redis_unavailable', 'redis_full', 'redis_refuses_writes'])
+const passing: ReadonlySet<SessionErrorCode> = new Set([
+  'redis_unavailable',
+  'redis_loading',
+  'redis_full',
+  'redis_refuses_writes',
+])
 
 /** What a server without functions answers. */
 const tooOld = /^ERR unknown command ['`]?FCALL/i
@@ -42,7 +49,7 @@ const away =
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof SessionError) return passing.has(error.code)
   if (!(error instanceof Error)) return false
-  if ([away, temporary, refused].some((pattern) => pattern.test(error.message))) return true
+  if ([away, temporary, loading, refused].some((pattern) => pattern.test(error.message))) return true
   // Socket and DNS errors of Node, such as ECONNREFUSED.
   return 'syscall' in error || error.name === 'ClusterAllFailedError'
 }
@@ -62,6 +69,7 @@ export function translateError(error: unknown, keys: readonly string[] = firstKe
   if (tooOld.test(reason)) {
     return new SessionError('redis_failed', 'Redis has no functions: use Redis 7.0 or later', { cause: error })
   }
+  if (loading.test(reason)) return buildLoadingError(error)
   const [code, message] = refusals[refused.exec(reason)?.[1] ?? ''] ?? []
   if (code !== undefined) return new SessionError(code, `${message} (${reason})`, { cause: error })
   if (wrongType.test(reason)) {

@@ -14,8 +14,10 @@ import {
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import { typeOfKey } from './keys.ts'
 import { NO_TLS, translateError } from './redis-errors.ts'
+import { buildLoadingError, isLoading, watchLoading } from './redis-loading.ts'
 
 export { isUnavailable } from './redis-errors.ts'
+export { isLoading } from './redis-loading.ts'
 
 /** A connection to one Redis (also found by sentinels), or to a Redis Cluster. */
 export type RedisClient = Redis | Cluster
@@ -25,7 +27,7 @@ export interface RedisSettings {
   readonly connectionName: string
   /** A command without an answer for so long fails; twice as long without any answer, and the connection is dropped. */
   readonly commandTimeoutMs: number
-  /** Told of every connection error, also repeated ones while Redis is away. Never holds a password or a payload. */
+  /** Told of every connection error, also repeated ones while Redis is away, and of a Redis that loads its data. Never holds a password or a payload. */
   readonly onError: (error: SessionError) => void
   /** Told of each call that found a foreign key, whatever the caller makes of it. */
   readonly onForeignKey?: (error: SessionError) => void
@@ -55,6 +57,8 @@ export function connectRedis(url: string, settings: RedisSettings): RedisClient 
   }
   const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
   client.on('error', report)
+  if (client instanceof Redis) watchLoading(client, client, settings.onError)
+  else client.on('+node', (node: Redis) => watchLoading(node, client, settings.onError))
   if (settings.onForeignKey !== undefined) observers.set(client, settings.onForeignKey)
   return client
 }
@@ -62,12 +66,13 @@ export function connectRedis(url: string, settings: RedisSettings): RedisClient 
 /**
  * Waits until commands are accepted.
  *
- * @throws SessionError `redis_unavailable` when the deadline passes first, or the client was closed
+ * @throws SessionError `redis_unavailable` when the deadline passes first, or the client was closed; `redis_loading`
  */
 export async function awaitReady(client: RedisClient, deadlineMs: number): Promise<void> {
   const signal = AbortSignal.timeout(deadlineMs)
   while (!isReady(client)) {
     if (signal.aborted || client.status === 'end') {
+      if (isLoading(client)) throw buildLoadingError()
       throw new SessionError('redis_unavailable', `Redis was not ready within ${deadlineMs} ms`)
     }
     // A cluster has no event for "every node is ready".
@@ -88,13 +93,14 @@ export async function closeRedis(client: RedisClient, deadlineMs = 1000): Promis
 /**
  * Runs a call, turning what ioredis throws into a SessionError.
  *
+ * @param redis whose call it is, where it matters that one that loads its data is told from one that is away
  * @throws SessionError `redis_unavailable` or `redis_failed`
  */
-export async function guard<T>(call: Promise<T>): Promise<T> {
+export async function guard<T>(call: Promise<T>, redis?: RedisClient): Promise<T> {
   try {
     return await call
   } catch (error) {
-    throw translateError(error)
+    throw redis === undefined ? translateError(error) : translate(redis, error)
   }
 }
 
@@ -144,12 +150,13 @@ async function ofThoseThatAnswer<Reply>(redis: RedisClient, ask: (node: Redis) =
 /**
  * Asks every primary whether it takes writes, without writing.
  *
- * @throws SessionError `redis_full`, `redis_refuses_writes`, `redis_unavailable` or `redis_failed`
+ * @throws SessionError `redis_full`, `redis_refuses_writes`, `redis_loading`, `redis_unavailable` or `redis_failed`
  */
 export async function checkWritable(redis: RedisClient): Promise<void> {
-  await guard(
-    Promise.all(primariesOf(redis).map((node) => withLibrary(node, () => sendFunction(node, 'may-write', [], [])))),
-  )
+  const asked = primariesOf(redis).map((node) => withLibrary(node, () => sendFunction(node, 'may-write', [], [])))
+  await Promise.all(asked).catch((error: unknown) => {
+    throw translate(redis, error)
+  })
 }
 
 const observers = new WeakMap<RedisClient, (error: SessionError) => void>()
@@ -157,6 +164,15 @@ const observers = new WeakMap<RedisClient, (error: SessionError) => void>()
 function tell(redis: RedisClient, error: SessionError): SessionError {
   if (error.code === 'redis_foreign_key') observers.get(redis)?.(error)
   return error
+}
+
+/** What ioredis says of a connection that is not ready, whatever the reason. */
+const notReady = /^(Stream isn't writeable|Cluster isn't ready)/
+
+/** As translateError, which does not know that what is connected is loading. */
+function translate(redis: RedisClient, error: unknown, keys?: readonly string[]): SessionError {
+  const refused = error instanceof Error && notReady.test(error.message)
+  return refused && isLoading(redis) ? buildLoadingError(error) : translateError(error, keys)
 }
 
 /** As guard, for a call of a function: of a foreign key it finds out which it is. */
@@ -171,7 +187,7 @@ async function guardKeys<Reply>(redis: RedisClient, keys: readonly string[], cal
 
 /** The error of this area for what a call with these keys met; of a foreign key it finds out which it is, and tells. Never rejects. */
 export async function explain(redis: RedisClient, error: unknown, keys: readonly string[]): Promise<SessionError> {
-  let translated = translateError(error, keys)
+  let translated = translate(redis, error, keys)
   if (translated.code === 'redis_foreign_key') {
     const foreign = await findForeign(redis, keys).catch(() => [])
     if (foreign.length > 0) translated = translateError(error, foreign)
@@ -239,7 +255,7 @@ export async function sendAll<Reply>(
   }
   return results.map(([error, value]) => {
     if (error) {
-      const translated = tell(redis, translateError(error))
+      const translated = tell(redis, translate(redis, error))
       if (foreign === undefined || translated.code !== 'redis_foreign_key') throw translated
       return foreign
     }
@@ -263,7 +279,11 @@ async function sendPipeline(redis: Redis, calls: readonly ((target: Commands) =>
   if (calls.length === 0) return []
   const pipeline = redis.pipeline()
   for (const call of calls) call(pipeline)
-  return (await guard(pipeline.exec())) ?? []
+  try {
+    return (await pipeline.exec()) ?? []
+  } catch (error) {
+    throw translate(redis, error)
+  }
 }
 
 function connectOne(target: RedisTarget, settings: RedisSettings): Redis {

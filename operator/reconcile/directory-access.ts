@@ -72,6 +72,7 @@ export async function leaveDirectory({ redis, keys }: OpenDirectory, cluster: Im
 
 const reasons: Partial<Record<SessionErrorCode, string>> = {
   redis_full: 'RedisFull',
+  redis_loading: 'RedisLoading',
   redis_refuses_writes: 'RedisRefusesWrites',
   redis_foreign_key: 'RedisForeignKey',
 }
