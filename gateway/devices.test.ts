@@ -278,7 +278,7 @@ describe('the end of a session', () => {
     )
   })
 
-  test('a drained gateway leaves none', async () => {
+  test('a drained gateway leaves none, and for an hour how many it cut off', async () => {
     const gateway = await bench.start('drained', { DRAIN_DEADLINE_MS: '100', DRAIN_JITTER_MS: '0' })
     const [online, gone] = [
       await loginTcp(gateway, { token: '1:drained', imei: 'online' }),
@@ -291,6 +291,12 @@ describe('the end of a session', () => {
     assert.equal((await online.waitForEnd()).name, 'going_away')
     assert.deepEqual(await gateway.exited, { code: 0, signal: null })
     assert.deepEqual(await readSessions('drained'), [])
-    assert.deepEqual(await redis.keys('im:broker:{drained}*'), [])
+    const left = await redis.keys('im:broker:{drained}*')
+    assert.deepEqual(
+      left.map((key) => key.slice(key.lastIndexOf(':'))),
+      [':departure'],
+    )
+    const ttl = await redis.ttl(left[0] ?? '')
+    assert.ok(ttl > 0 && ttl <= 3_600, String(ttl))
   })
 })
