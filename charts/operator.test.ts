@@ -34,7 +34,10 @@ test('the chart has the CRD of crds/', () => {
   assert.equal(readFileSync(copy, 'utf8'), readFileSync(source, 'utf8'), `out of date; run: ${COMMAND}`)
 })
 
-const findKind = (objects: readonly Rendered[], kind: string) => objects.filter((object) => object.kind === kind)
+const isHook = ({ metadata }: Rendered) => metadata.annotations?.['helm.sh/hook'] !== undefined
+/** Of those that are there while the release is: no hooks. */
+const findKind = (objects: readonly Rendered[], kind: string) =>
+  objects.filter((object) => object.kind === kind && !isHook(object))
 const findOne = (objects: readonly Rendered[], kind: string): Rendered => {
   const [found, ...more] = findKind(objects, kind)
   assert.ok(found !== undefined && more.length === 0, `${kind} ×${more.length + (found ? 1 : 0)}`)
@@ -190,6 +193,71 @@ describe('the chart im-cluster-operator', { skip: lacks('helm') }, () => {
       ingress: [{ ports, from }],
       egress: [{ ports: [{ port: 443 }] }],
     })
+  })
+
+  it('takes the finalizers off by a hook when it is gone, with rights to nothing else, that end with the hook', () => {
+    const hooksOf = (values: object) => renderChart(CHART, values).filter(isHook)
+    const release = [
+      'coordination.k8s.io/leases/: create',
+      'coordination.k8s.io/leases/im-im-cluster-operator: get,update',
+    ]
+    for (const watchNamespace of ['', 'tenant']) {
+      const hooks = hooksOf({ watchNamespace })
+      for (const { metadata } of hooks) {
+        assert.equal(metadata.annotations?.['helm.sh/hook'], 'post-delete')
+        assert.equal(metadata.annotations['helm.sh/hook-delete-policy'], 'before-hook-creation,hook-succeeded')
+      }
+      const roles = hooks.filter(({ kind }) => /Role$/.test(kind))
+      assert.deepEqual(
+        roles.map((role) => [role.kind, role.metadata.namespace, rulesOf(role)]).toSorted(),
+        [
+          watchNamespace === ''
+            ? ['ClusterRole', undefined, ['imcluster.io/imclusters/: list,patch']]
+            : ['Role', watchNamespace, ['imcluster.io/imclusters/: list,patch']],
+          ['Role', 'chat', release],
+        ].toSorted(),
+      )
+      const job = hooks.find(({ kind }) => kind === 'Job')
+      const account = hooks.find(({ kind }) => kind === 'ServiceAccount')
+      assert.ok(job && podOf(job)?.['serviceAccountName'] === account?.metadata.name)
+      const weight = ({ metadata }: Rendered) => Number(metadata.annotations?.['helm.sh/hook-weight'])
+      assert.ok(hooks.every((hook) => hook === job || weight(hook) < weight(job)))
+    }
+  })
+
+  it('runs that hook as the operator, by the same Lease, image and settings', () => {
+    const values = {
+      watchNamespace: 'tenant',
+      logLevel: 'debug',
+      leaseSeconds: 30,
+      imagePullSecrets: [{ name: 'pull' }],
+      tolerations: [{ operator: 'Exists' }],
+      nodeSelector: { disk: 'ssd' },
+      env: [{ name: 'NO_PROXY', value: '10.0.0.0/8' }],
+    }
+    const { pod, container } = operatorPod(values)
+    const job = renderChart(CHART, values).find(({ kind }) => kind === 'Job')
+    const hook = job && podOf(job)
+    const [released] = hook?.containers ?? []
+    assert.ok(hook && released)
+    for (const field of ['imagePullSecrets', 'tolerations', 'nodeSelector']) assert.deepEqual(hook[field], pod[field])
+    assert.deepEqual([released.image, released['command']], [container.image, ['node', 'operator/main.ts', 'release']])
+    const own = new Map(released.env?.map((variable) => [variable.name, variable]))
+    for (const variable of container.env ?? []) {
+      const { name } = variable
+      if (!/_(ADMIN_PORT|CONCURRENCY)$/.test(name)) assert.deepEqual(own.get(name), variable, name)
+    }
+    const spec = job['spec'] as { activeDeadlineSeconds: number; backoffLimit: number }
+    assert.deepEqual([spec.activeDeadlineSeconds, spec.backoffLimit], [150, 2])
+  })
+
+  it('lets a given ServiceAccount do it where the chart makes no rights, and leaves it where there would be none', () => {
+    const hooksOf = (values: object) => renderChart(CHART, { rbac: { create: false }, ...values }).filter(isHook)
+    assert.deepEqual(hooksOf({}), [])
+    const hooks = hooksOf({ serviceAccount: { create: false, name: 'mine' } })
+    assert.deepEqual(hooks.map(({ kind }) => kind).toSorted(), ['Job', 'NetworkPolicy'])
+    const job = hooks.find(({ kind }) => kind === 'Job')
+    assert.equal(job && podOf(job)?.['serviceAccountName'], 'mine')
   })
 
   it('refuses mistakes, and says where they are', () => {

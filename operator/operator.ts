@@ -5,6 +5,7 @@ import { FIELD_MANAGER, imClusters } from './api/constants.ts'
 import type { ImCluster } from './api/imcluster.ts'
 import { networkPolicies, podDisruptionBudgets, serviceAccounts, services, statefulSets } from './build/objects.ts'
 import { pods, type Pod } from './cleanup/pod.ts'
+import { createElector } from './elector.ts'
 import { OperatorError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { OperatorMetrics } from './metrics.ts'
@@ -14,7 +15,6 @@ import { RedisPool } from './redis-pool.ts'
 import { KubeApi } from './runtime/api.ts'
 import { isApiError } from './runtime/errors.ts'
 import { EventRecorder } from './runtime/event-recorder.ts'
-import { LeaderElector } from './runtime/leader-election.ts'
 import { Reflector, stripBulk } from './runtime/reflector.ts'
 import { keyOf, type KubeObject, type Resource } from './runtime/resource.ts'
 import { Store, type Indexer, type StoreReader } from './runtime/store.ts'
@@ -24,9 +24,6 @@ import type { OperatorSettings } from './settings.ts'
 
 const CONTROLLER = 'imcluster.io/operator'
 const SYNC_TIMEOUT_MS = 60_000
-/** client-go's ratios of lease duration, renew deadline and retry period: 15, 10 and 2. */
-const RENEW_DEADLINE = 2 / 3
-const RETRY_PERIOD = 2 / 15
 
 /** What the operator makes, and watches so that a change of it by others is undone. */
 const owned: readonly Resource[] = [statefulSets, services, podDisruptionBudgets, serviceAccounts, networkPolicies]
@@ -54,18 +51,7 @@ export async function runOperator(settings: OperatorSettings, logger: Logger, st
   await checkCrd(api, settings, stop)
   // An instance of its own: a renewal of the lease must not wait behind other requests.
   const leaseApi = stack.use(new KubeApi(config))
-  const leaseDurationMs = settings.leaseSeconds * 1000
-  const elector = new LeaderElector({
-    api: leaseApi,
-    namespace: settings.namespace,
-    name: settings.leaseName,
-    identity,
-    leaseDurationMs,
-    renewDeadlineMs: Math.floor(leaseDurationMs * RENEW_DEADLINE),
-    retryPeriodMs: Math.floor(leaseDurationMs * RETRY_PERIOD),
-    onHolder: (holder) => logger.info({ holder }, 'the leader'),
-    onError: (err) => logger.warn({ err }, 'the lease cannot be read or written; trying again'),
-  })
+  const elector = createElector(settings, leaseApi, identity, logger)
   away.delete('starting')
   logger.info({ identity, watching: settings.watchNamespace || 'all namespaces' }, 'started')
   await elector.run(stop, async (leading) => {

@@ -73,9 +73,13 @@ function giveUp(context: ReconcileContext, cluster: ImCluster, { fault }: Direct
   return true
 }
 
-/** Lets the cluster go. */
+/**
+ * Lets the cluster go: takes off our finalizer, and no other.
+ *
+ * @throws ApiError CONFLICT when it was changed meanwhile
+ */
 export async function removeFinalizer(
-  { api }: ReconcileContext,
+  { api }: Pick<ReconcileContext, 'api'>,
   cluster: ImCluster,
   signal: AbortSignal,
 ): Promise<void> {
