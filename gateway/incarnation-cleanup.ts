@@ -90,6 +90,7 @@ export async function leaveDirectory(
     logger.warn({ err, clientsCutOff }, 'the operator cannot be told how many clients were cut off')
   })
   try {
+    await lease.announceLeaving()
     await lease.release()
     // The first pass marks the entry, the second ends it.
     await cleanIncarnation(redis, keys, own, { offlineRetentionMs, graceMs: 0 })

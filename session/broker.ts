@@ -12,12 +12,12 @@ export interface Incarnation {
 }
 
 /**
- * An incarnation that is not yet cleaned. `cleanedAt`: Redis' time, ms, of the first pass of its cleanup. `removed`: sessions
- * removed so far, by whoever cleans.
+ * An incarnation that is not yet cleaned. `cleanedAt`: Redis' time, ms, of the first pass of its cleanup. `leftAt`: the
+ * process' own clock, ms, when it began to take itself out of the directory, for operators; absent before 0.3.
  */
 export interface RegisteredIncarnation extends Incarnation {
   readonly cleanedAt?: number | undefined
-  readonly removed?: number | undefined
+  readonly leftAt?: number | undefined
 }
 
 export type BrokerState = 'starting' | 'ready' | 'draining'
@@ -50,7 +50,7 @@ const trouble = z.object({
   reason: z.string().regex(/^[A-Z][A-Za-z]{0,63}$/),
   message: z.string().transform((text) => text.slice(0, 1024)),
 })
-const registered = incarnation.extend({ cleanedAt: z.number().optional(), removed: z.number().optional() })
+const registered = incarnation.extend({ cleanedAt: z.number().optional(), leftAt: z.number().optional() })
 // Whatever else a later version writes: who holds a lease must not depend on what is only for operators.
 const lease = incarnation.extend({
   host: z.string().catch(''),

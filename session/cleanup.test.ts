@@ -96,6 +96,34 @@ test('what was removed is summed up over the passes, whoever makes them', async 
   }
 })
 
+test('a pass that breaks off anywhere counts, and what it has removed counts once', async () => {
+  const users = 6
+  for (let calls = 1; ; calls += 1) {
+    const { directory, dead, lease, clean, keys } = await setUp()
+    for (let at = 0; at < users; at += 1) await directory.login(createDraft({ userId: `u${at}` }, dead))
+    await lease.release()
+    let left = calls
+    const dies = new Proxy(redis, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        if (/^(fcall|sscan|hget|pipeline|scard)$/.test(String(name)) && (left -= 1) < 0) throw new Error('killed')
+        return value.bind(target) as unknown
+      },
+    })
+    const ended = await cleanIncarnation(dies, keys, dead, { ...kept, batch: 2 }).then(
+      () => true,
+      () => false,
+    )
+    assert.equal((await clean()).removedInAll, users, `killed after ${calls} calls`)
+    assert.equal(await redis.exists(keys.removed(dead.brokerId, dead.bootId)), 1)
+    assert.ok((await redis.pttl(keys.removed(dead.brokerId, dead.bootId))) > 0, 'the count runs out')
+    assert.equal((await clean(0)).finished, true)
+    assert.equal(await redis.exists(keys.removed(dead.brokerId, dead.bootId)), 0)
+    if (ended) break
+  }
+})
+
 test('of two who clean at once, the slow one does not bring back what the other has ended', async () => {
   for (let round = 0; round < 10; round += 1) {
     const { directory, dead, lease, clean, left, keys } = await setUp()

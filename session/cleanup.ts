@@ -7,8 +7,8 @@ import {
 } from './broker.ts'
 import { SessionError } from './errors.ts'
 import { sendFunction } from './functions.ts'
-import { brokerField, deviceField, parseIndexMember, type Keys } from './keys.ts'
-import { guard, sendAll, type Commands, type RedisClient } from './redis.ts'
+import { brokerField, deviceField, parseIndexMember, type IndexEntry, type Keys } from './keys.ts'
+import { callFunction, guard, sendAll, type Commands, type RedisClient } from './redis.ts'
 import { defaults } from './settings.ts'
 import { swapField } from './swap-field.ts'
 
@@ -25,7 +25,7 @@ export interface CleanOptions {
 export interface CleanResult {
   /** Sessions removed by this pass. */
   readonly removed: number
-  /** Sessions removed by all passes, whoever made them; less when one broke off. */
+  /** Sessions removed by all passes, whoever made them, also by one that broke off. */
   readonly removedInAll: number
   /** Index entries or sessions that could not be read, and so may be left behind. */
   readonly orphans: number
@@ -33,9 +33,6 @@ export interface CleanResult {
   readonly finished: boolean
   readonly waitMs: number
 }
-
-/** Against others who clean the same incarnation. */
-const MAX_MARK_ATTEMPTS = 5
 
 type Cleaned = Pick<Incarnation, 'brokerId' | 'podUid' | 'bootId'>
 
@@ -57,24 +54,26 @@ export async function cleanIncarnation(
 ): Promise<CleanResult> {
   const graceMs = options.graceMs ?? defaults.graceMs
   const index = keys.index(incarnation.brokerId, incarnation.bootId)
+  const noted = keys.removed(incarnation.brokerId, incarnation.bootId)
   const { value, time } = await readEntry(redis, keys, incarnation)
   const entry = parseRegistered(value)
   const last = entry?.cleanedAt !== undefined && time - entry.cleanedAt >= graceMs
   const counts = await removeSessions(redis, keys, incarnation, last, options)
   const left = await guard(redis.scard(index))
-  const result = { ...counts, removedInAll: (entry?.removed ?? 0) + counts.removed }
+  const result = { ...counts, removedInAll: await guard(redis.scard(noted)) }
   if (left === 0 && value === '') return { ...result, finished: true, waitMs: 0 }
   if (last) {
     await refuseAlive(redis, keys, incarnation)
     // A process that lives after all has written its entry anew, and keeps it.
     const [, found, swapped] = left === 0 ? await sendSwap(redis, keys, incarnation, value, '') : [0, value, 0]
     const finished = swapped === 1 || found === ''
+    if (finished) await guard(redis.unlink(noted))
     return { ...result, finished, waitMs: finished ? 0 : graceMs }
   }
   // The mark is set when a pass is over, for one that broke off was none.
-  const marked = await markEntry(redis, keys, incarnation, value, counts.removed)
+  await markEntry(redis, keys, incarnation, value)
   const waitMs = entry?.cleanedAt === undefined ? graceMs : entry.cleanedAt + graceMs - time
-  return { ...result, removedInAll: marked?.removed ?? result.removedInAll, finished: false, waitMs }
+  return { ...result, finished: false, waitMs }
 }
 
 /** Incarnations of the broker in the register, other than the caller's own. Unreadable entries are left out. */
@@ -86,6 +85,15 @@ export async function formerIncarnations(
 ): Promise<RegisteredIncarnation[]> {
   const all = await readIncarnations(redis, keys)
   return all.filter((entry) => entry.brokerId === brokerId && entry.bootId !== ownBootId)
+}
+
+/** What the register says of one incarnation now; undefined when it is not there any more. */
+export async function readIncarnation(
+  redis: RedisClient,
+  keys: Keys,
+  { brokerId, bootId }: Pick<Incarnation, 'brokerId' | 'bootId'>,
+): Promise<RegisteredIncarnation | undefined> {
+  return parseRegistered(await guard(redis.hget(keys.brokers(), brokerField(brokerId, bootId))))
 }
 
 /** Every incarnation that is not yet cleaned, alive or not. */
@@ -112,6 +120,7 @@ async function removeSessions(
     cursor = next
     const known = members.flatMap((member) => parseIndexMember(member) ?? [])
     total.orphans += members.length - known.length
+    await noteFound(redis, keys, incarnation, known)
     const outcomes = await sendAll(
       redis,
       known.map(({ user, device }) => (target: Commands) => {
@@ -125,6 +134,40 @@ async function removeSessions(
     if (unindex && members.length > 0) await guard(redis.srem(index, ...members))
   } while (cursor !== '0')
   return total
+}
+
+/**
+ * Notes which sessions of a batch are about to be removed, each by its connection: before that, so that whoever goes on after a
+ * crash in between counts each, and counts it once.
+ */
+async function noteFound(
+  redis: RedisClient,
+  keys: Keys,
+  incarnation: Cleaned,
+  entries: readonly IndexEntry[],
+): Promise<void> {
+  const stored = await sendAll(
+    redis,
+    entries.map(
+      ({ user, device }) =>
+        (target: Commands) =>
+          target.hget(keys.sessions(user), deviceField(device)),
+    ),
+  )
+  const own = stored.flatMap((json) => connectionOf(json, formatIncarnation(incarnation)) ?? [])
+  if (own.length === 0) return
+  const key = keys.removed(incarnation.brokerId, incarnation.bootId)
+  await callFunction(redis, 'note-removed', [key], [defaults.cleanupRetentionMs, ...own])
+}
+
+/** The connection of a session that is the incarnation's; as little of it is read as `clean-session` reads. */
+function connectionOf(json: string | null, incarnation: string): string | undefined {
+  try {
+    const session = JSON.parse(json ?? '') as { incarnation?: unknown; connectionId?: unknown } | null
+    return session?.incarnation === incarnation ? String(session.connectionId) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 async function refuseAlive(redis: RedisClient, keys: Keys, { brokerId, bootId }: Cleaned): Promise<void> {
@@ -144,29 +187,15 @@ async function readEntry(
 }
 
 /**
- * Notes that a pass is over, and what it removed. The first mark's time counts. Of two who clean at once each adds its own;
- * an entry without a mark that was written meanwhile is of a process that lives after all, and stays as it is.
+ * Notes that a pass is over; the first mark's time counts. An entry that was written meanwhile is of another who cleans, or of a
+ * process that lives after all, and stays as it is.
  */
-async function markEntry(
-  redis: RedisClient,
-  keys: Keys,
-  incarnation: Cleaned,
-  value: string,
-  removed: number,
-): Promise<RegisteredIncarnation | undefined> {
+async function markEntry(redis: RedisClient, keys: Keys, incarnation: Cleaned, value: string): Promise<void> {
   const { brokerId, podUid, bootId } = incarnation
-  let expected = value
-  for (let attempt = 0; attempt < MAX_MARK_ATTEMPTS; attempt += 1) {
-    const known = parseRegistered(expected) ?? { brokerId, podUid, bootId, host: '', startedAt: 0 }
-    if (known.cleanedAt !== undefined && removed === 0) return known
-    const { time } = await readEntry(redis, keys, incarnation)
-    const marked = { ...known, cleanedAt: known.cleanedAt ?? time, removed: (known.removed ?? 0) + removed }
-    const [, found, swapped] = await sendSwap(redis, keys, incarnation, expected, JSON.stringify(marked))
-    if (swapped === 1) return marked
-    if (parseRegistered(found)?.cleanedAt === undefined) return undefined
-    expected = found
-  }
-  return undefined
+  const known = parseRegistered(value) ?? { brokerId, podUid, bootId, host: '', startedAt: 0 }
+  if (known.cleanedAt !== undefined) return
+  const { time } = await readEntry(redis, keys, incarnation)
+  await sendSwap(redis, keys, incarnation, value, JSON.stringify({ ...known, cleanedAt: time }))
 }
 
 function sendSwap(

@@ -19,6 +19,7 @@ const functions = {
   'set-offline': FREES,
   'remove-session': FREES,
   'clean-session': FREES,
+  'note-removed': FREES,
   append: [],
   'read-inbox': FREES,
   'save-cursor': [],
@@ -41,6 +42,7 @@ interface Replies {
   'set-offline': 0 | 1
   'remove-session': 0 | 1 | 2
   'clean-session': -1 | 0 | 1
+  'note-removed': 1
   append: ([seq: number, time: number, epoch: string, duplicate: 0 | 1, sessions: string[]] | Error)[]
   'read-inbox': [epoch: string, seq: number, first: number, entries: [id: string, fields: string[]][]]
   'save-cursor': 0 | 1

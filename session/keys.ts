@@ -64,6 +64,11 @@ export class Keys {
     return `${this.lease(brokerId)}:${encodeId(bootId)}:departure`
   }
 
+  /** Set: connections whose sessions a cleanup of this incarnation has found, and removes. */
+  removed(brokerId: string, bootId: string): string {
+    return `${this.lease(brokerId)}:${encodeId(bootId)}:removed`
+  }
+
   #user({ appId, userId }: UserRef, suffix: string): string {
     return `${this.#prefix}{${encodeAppId(appId)}:${encodeId(userId)}}:${suffix}`
   }
@@ -76,6 +81,7 @@ const kinds: readonly (readonly [pattern: RegExp, kind: string, type: string])[]
   [/\}:dedupe:/, 'a record of a message', 'string'],
   [/broker:\{[^}]*\}:[^:]*:sessions$/, 'the index of a gateway', 'set'],
   [/broker:\{[^}]*\}:[^:]*:departure$/, 'what a gateway told when it left', 'string'],
+  [/broker:\{[^}]*\}:[^:]*:removed$/, 'what a cleanup has removed', 'set'],
   [/\}:sessions$/, 'the sessions of a user', 'hash'],
   [/broker:\{[^}]*\}$/, 'the lease of a gateway', 'string'],
   [/brokers$/, 'the register of gateways', 'hash'],

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseLease, type Incarnation, type Lease } from './broker.ts'
+import { parseLease, type Incarnation, type Lease, type RegisteredIncarnation } from './broker.ts'
 import { SessionError } from './errors.ts'
 import { brokerField, type Keys } from './keys.ts'
 import type { FunctionArgument } from './functions.ts'
@@ -91,6 +91,14 @@ export class BrokerLease {
     return 'renewed'
   }
 
+  /** Says in the register that this process takes itself out of the directory: from here on its lease may be gone, it is not lost. */
+  async announceLeaving(): Promise<void> {
+    const registered: RegisteredIncarnation = { ...this.#incarnation, leftAt: Date.now() }
+    // One with the mark of a cleanup stays as it is.
+    const [before, after] = [this.#incarnation, registered].map((entry) => JSON.stringify(entry))
+    await swapField(this.#redis, this.#keys.brokers(), this.#field, before ?? '', after ?? '')
+  }
+
   /** Gives the lease up if it is still ours. The register's entry stays, for the cleanup of what is still indexed. */
   async release(): Promise<boolean> {
     return (await this.#call('release-lease', [this.#incarnation.bootId])) === 1
@@ -116,6 +124,20 @@ function readLease(json: string): Lease {
   const lease = parseLease(json)
   if (!lease) throw new SessionError('redis_failed', 'a function returned an unreadable lease')
   return lease
+}
+
+/** How long each lease has to live, in milliseconds; undefined for one that is not there. One round trip. */
+export async function readLeaseLives(
+  redis: RedisClient,
+  keys: Keys,
+  brokerIds: readonly string[],
+): Promise<(number | undefined)[]> {
+  const lives = await sendAll(
+    redis,
+    brokerIds.map((brokerId) => (target: Commands) => target.pttl(keys.lease(brokerId))),
+  )
+  // -1: it has no end, and is no lease of ours.
+  return lives.map((ms) => (ms === -2 ? undefined : ms === -1 ? Infinity : ms))
 }
 
 /** No wait for a lease is longer, whatever its holder has set. */

@@ -15,6 +15,8 @@ export const defaults = {
   maxDevices: 64,
   /** How long a login keeps trying while others of the same user come first. */
   contendedMs: 3000,
+  /** What is known of a cleanup that was broken off. */
+  cleanupRetentionMs: 24 * 3600_000,
   /** Between the first pass of a cleanup and the last. */
   graceMs: 60_000,
 } as const

@@ -1,5 +1,5 @@
 import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
-import { cleanIncarnation, readIncarnations } from '../../session/cleanup.ts'
+import { cleanIncarnation, readIncarnation, readIncarnations } from '../../session/cleanup.ts'
 import { isBrokerOf } from '../../session/cluster-claim.ts'
 import { SessionError } from '../../session/errors.ts'
 import { readLeases } from '../../session/lease.ts'
@@ -7,6 +7,7 @@ import { formatTime } from '../api/conditions.ts'
 import type { CleanupRecord } from '../api/imcluster.ts'
 import { recordDepartures, type DepartureContext, type KnownBroker } from './departures.ts'
 import { findPodProof, type LeaseProof } from './proof.ts'
+import { isInTransit } from './transit.ts'
 
 /** An incarnation without a lease that is not cleaned yet. */
 export interface LostBroker {
@@ -23,7 +24,7 @@ export interface CleanupRound {
   readonly registered: readonly RegisteredIncarnation[]
   readonly records: readonly CleanupRecord[]
   readonly lost: readonly LostBroker[]
-  /** Brokers that left the directory by themselves, and whose processes are not proved to have ended yet. */
+  /** Brokers that leave the directory by themselves, or enter it, and whose processes are not proved to have ended yet. */
   readonly departed: readonly KnownBroker[]
   /** Brokers that were known and have no record: whatever becomes of them, the status remembers them until they have. */
   readonly unrecorded: readonly KnownBroker[]
@@ -57,11 +58,13 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
   const leases = await readLeases(redis, keys, [...new Set(registered.map(({ brokerId }) => brokerId))])
   const records: CleanupRecord[] = []
   const lost: LostBroker[] = []
+  const inTransit: KnownBroker[] = []
   let waitMs: number | undefined
   for (const incarnation of registered) {
     const lease = leases.get(incarnation.brokerId)
     if (lease?.bootId === incarnation.bootId) continue
-    const outcome = await cleanBroker(context, incarnation, lease === undefined ? 'LeaseExpired' : 'LeaseOfAnotherBoot')
+    const outcome = await cleanBroker(context, incarnation, lease)
+    if (outcome.inTransit === true) inTransit.push(incarnation)
     if (outcome.record !== undefined) records.push(outcome.record)
     if (outcome.lost !== undefined) lost.push(outcome.lost)
     if (outcome.waitMs !== undefined) waitMs = Math.min(waitMs ?? Infinity, outcome.waitMs)
@@ -71,27 +74,35 @@ export async function cleanDeadBrokers(context: CleanupContext): Promise<Cleanup
   const unrecorded = known.filter(
     ({ bootId }) => bootId !== '' && !recorded.has(bootId) && !records.some((record) => record.bootId === bootId),
   )
-  return { leases, registered, records, lost, departed: departures.departed, unrecorded, waitMs }
+  return { leases, registered, records, lost, departed: [...departures.departed, ...inTransit], unrecorded, waitMs }
 }
 
 interface Outcome {
   readonly record?: CleanupRecord
   readonly lost?: LostBroker
+  readonly inTransit?: true
   readonly waitMs?: number
 }
 
 async function cleanBroker(
   context: CleanupContext,
   incarnation: RegisteredIncarnation,
-  lease: LeaseProof,
+  holder: Lease | undefined,
 ): Promise<Outcome> {
-  const { redis, keys, readPod, known, recorded, graceMs, offlineRetentionMs, signal } = context
+  const { redis, keys, readPod, known, recorded, offlineRetentionMs, signal } = context
   const { brokerId, podUid, bootId } = incarnation
-  const pod = findPodProof(incarnation, await readPod(brokerId))
+  const facts = await readPod(brokerId)
+  const pod = findPodProof(incarnation, facts)
   if (pod === undefined) {
+    const entry = await readIncarnation(redis, keys, incarnation)
+    const shown = known.find((broker) => broker.bootId === bootId)
+    if (isInTransit({ entry, holder, pod: facts, known: shown })) return { inTransit: true, waitMs: PROOF_POLL_MS }
     const waitsFor = `pod ${brokerId} is there and its container has not ended; it may only be slow, or its node away`
     return { lost: { incarnation, waitsFor }, waitMs: PROOF_POLL_MS }
   }
+  const lease: LeaseProof = holder === undefined ? 'LeaseExpired' : 'LeaseOfAnotherBoot'
+  // The register remembers a process until its cleanup is recorded, whoever does that.
+  const graceMs = context.graceMs ?? (recorded.has(bootId) ? undefined : Infinity)
   try {
     const result = await cleanIncarnation(redis, keys, incarnation, {
       offlineRetentionMs,

@@ -31,6 +31,7 @@ function buildPodFacts(pod: Pod): PodFacts {
   const ended = status?.state?.terminated ?? status?.lastState?.terminated
   return {
     uid: pod.metadata.uid ?? '',
+    endsBy: toDate(pod.metadata.deletionTimestamp),
     gateway: { runningSince: toDate(status?.state?.running?.startedAt), endedAt: toDate(ended?.finishedAt) },
   }
 }

@@ -3,6 +3,8 @@ import type { Incarnation } from '../../session/broker.ts'
 /** What the proof reads of a pod; timestamps as the API server writes them (RFC 3339, whole seconds). */
 export interface PodFacts {
   readonly uid: string
+  /** Of a pod that is being deleted: until when it may take its time. */
+  readonly endsBy?: Date | undefined
   /** Of the gateway's container, as it is now and was before. */
   readonly gateway: {
     /** When the container that runs now was started; undefined when none runs. */
