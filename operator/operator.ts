@@ -10,6 +10,7 @@ import { OperatorError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { OperatorMetrics } from './metrics.ts'
 import { BY_CLUSTER, BY_NAME, ClusterMemory, type ReconcileContext } from './reconcile/context.ts'
+import { LeaseWatch } from './reconcile/lease-watch.ts'
 import { reconcileCluster } from './reconcile/reconcile-cluster.ts'
 import { RedisPool } from './redis-pool.ts'
 import { KubeApi } from './runtime/api.ts'
@@ -75,6 +76,7 @@ async function lead(
   leading: AbortSignal,
 ): Promise<void> {
   await using redis = new RedisPool()
+  using leases = new LeaseWatch((key) => queue.add(key))
   const recorder = new EventRecorder({
     api,
     controller: CONTROLLER,
@@ -118,6 +120,7 @@ async function lead(
       stores.get(kind)?.get(key) as T | undefined,
     record: (cluster, event) => recorder.record(cluster, event),
     redis,
+    leases,
     memory: new ClusterMemory(),
     metrics,
     logger,

@@ -41,12 +41,15 @@ export async function killLeader(): Promise<void> {
   })
 }
 
+type ContainerSignal = 'KILL' | 'TERM' | 'STOP' | 'CONT'
+
 /** Sends a signal to the processes of a pod's only container, from its node: what PID 1 cannot catch or refuse. */
-export async function killContainer(kubectl: Kubectl, pod: string, signal: 'KILL' | 'STOP' | 'CONT'): Promise<void> {
+export async function killContainer(kubectl: Kubectl, pod: string, signal: ContainerSignal): Promise<void> {
   const path = '{.spec.nodeName} {.status.containerStatuses[0].containerID}'
   const [node = '', id = ''] = (await kubectl.run(['get', 'pod', pod, '-o', `jsonpath=${path}`])).split(' ')
   const task = id.replace('containerd://', '')
-  const action = { KILL: ['kill', '--signal', 'SIGKILL'], STOP: ['pause'], CONT: ['resume'] }[signal]
+  const kill = ['kill', '--signal', `SIG${signal}`]
+  const action = { KILL: kill, TERM: kill, STOP: ['pause'], CONT: ['resume'] }[signal]
   await run('docker', ['exec', node, 'ctr', '--namespace', 'k8s.io', 'tasks', ...action, task])
 }
 

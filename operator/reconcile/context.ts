@@ -8,6 +8,7 @@ import type { StoreReader } from '../runtime/store.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import type { Logger } from '../logger.ts'
 import type { OperatorMetrics } from '../metrics.ts'
+import type { LeaseWatch } from './lease-watch.ts'
 import type { Mark } from './progress.ts'
 
 /** Index of stores by the cluster that an object belongs to, `namespace/name`. */
@@ -25,6 +26,7 @@ export interface ReconcileContext {
   readonly readStored: <T extends KubeObject>(resource: Resource<T>, key: string) => T | undefined
   readonly record: (cluster: ImCluster, event: EventDraft) => void
   readonly redis: RedisPool
+  readonly leases: LeaseWatch
   readonly memory: ClusterMemory
   readonly metrics: OperatorMetrics
   readonly logger: Logger

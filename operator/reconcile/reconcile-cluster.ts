@@ -37,6 +37,7 @@ export async function reconcileCluster(
   const cluster = context.clusters.get(key)
   if (cluster === undefined) {
     context.memory.forget(key)
+    context.leases.forget(key)
     context.metrics.hideCluster(key)
     context.redis.release(key)
     return undefined
@@ -54,6 +55,9 @@ export async function reconcileCluster(
     access.fault === undefined ? await reconcileDirectory(context, cluster, access, signal) : { fault: access.fault }
   const observation = await observe(context, cluster, directory, faults, signal)
   await writeStatus(context, observation, signal)
+  if (access.fault === undefined && directory.round !== undefined) {
+    context.leases.watch(key, access.redis, access.keys, [...directory.round.leases.keys()])
+  }
   return { requeueAfterMs: nextPass(observation) }
 }
 
