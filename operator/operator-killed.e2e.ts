@@ -61,6 +61,8 @@ describe('an operator killed after any of its writes', () => {
 
   /** Whether a command is about the dead gateway of this round, or the cluster; others wait for their last pass still. */
   function isOfNow(command: readonly string[]): boolean {
+    // Each pass makes the claim last; that changes nothing else.
+    if (command[0]?.toLowerCase() === 'pexpire') return false
     return command.some((arg) => arg.includes(deadBootId) || arg.endsWith(':clusters'))
   }
 
@@ -187,7 +189,8 @@ describe('an operator killed after any of its writes', () => {
       async () => {
         assert.deepEqual(await cluster.sessionsOf('im-7'), [])
         const records = await recordsOf((cleanup) => cleanup.bootId === deadBootId)
-        assert.deepEqual([records.length, records[0]?.orphansLeft], [1, 0])
+        const [record] = records
+        assert.deepEqual([records.length, record?.sessionsRemoved, record?.orphansLeft], [1, SESSIONS, 0])
       },
     )
   })
@@ -221,5 +224,6 @@ describe('an operator killed after any of its writes', () => {
 function describeCommand([name = '', ...args]: readonly string[]): string {
   if (name.toLowerCase() !== 'fcall') return name
   const [fullName = '', , key = ''] = args
+  if (fullName.includes('note_removed')) return 'note-removed'
   return fullName.includes('clean_session') ? 'clean-session' : `swap-field ${key}`
 }

@@ -23,6 +23,9 @@ test('a free name is claimed, and stays with its owner while that exists', async
   const exists = { ...nobody, exists: ({ uid }: { uid: string }) => uid === here.uid }
   assert.deepEqual(await claimCluster(redis, keys, 'im', there, exists), { owner: here, brokers: [] })
   assert.equal(await claimCluster(redis, keys, 'chat', there, exists), undefined, 'another name is free')
+  await redis.persist(keys.clusters())
+  assert.equal(await claimCluster(redis, keys, 'im', here, exists), undefined)
+  assert.ok((await redis.pttl(keys.clusters())) > 0, 'a claim that nobody looks after ends')
 })
 
 test('of many who claim at once, exactly one has the name', async () => {

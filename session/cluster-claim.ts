@@ -4,6 +4,7 @@ import { readIncarnations } from './cleanup.ts'
 import type { Keys } from './keys.ts'
 import { readLeases } from './lease.ts'
 import { guard, type RedisClient } from './redis.ts'
+import { defaults } from './settings.ts'
 import { swapField } from './swap-field.ts'
 
 /** Whose brokers the ones named `<cluster>-<ordinal>` are: an ImCluster, wherever it lives. */
@@ -33,8 +34,9 @@ const MAX_ATTEMPTS = 5
 
 /**
  * Claims the broker names `<cluster>-<ordinal>` of a directory for one owner, so that nobody takes another's brokers for
- * its own and cleans up after them. A claim lasts until it is released; one whose owner is not known to exist falls to the
- * next who asks, once no broker of it lives. Repeating it is cheap: one round trip.
+ * its own and cleans up after them. A claim lasts until it is released, or until nobody of the
+ * directory has claimed anything for 90 days; one whose owner is not known to exist falls to the
+ * next who asks, once no broker of it lives. Repeating it is cheap: two round trips.
  *
  * @returns undefined when the name is ours
  * @throws SessionError `redis_unavailable` or `redis_failed`
@@ -50,7 +52,11 @@ export async function claimCluster(
   let found = (await guard(redis.hget(keys.clusters(), cluster))) ?? ''
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const holder = parseOwner(found)
-    if (holder?.uid === owner.uid) return undefined
+    if (holder?.uid === owner.uid) {
+      // A claim lasts for as long as somebody looks after it.
+      await guard(redis.pexpire(keys.clusters(), defaults.directoryRetentionMs))
+      return undefined
+    }
     const brokers = (await readClusterLeases(redis, keys, cluster)).filter(({ podUid }) => !options.isOwnPod(podUid))
     if (brokers.length > 0 || (holder !== undefined && options.exists(holder))) return { owner: holder, brokers }
     const [, before, swapped] = await swapField(redis, keys.clusters(), cluster, found, own)

@@ -307,6 +307,7 @@ export class Directory {
       deviceField(session),
       formatUserSession(session),
       this.#options.cursorRetentionMs,
+      defaults.directoryRetentionMs,
       ...remove.map(deviceField),
     ])
     if (reply === null) return undefined

@@ -33,6 +33,24 @@ test('a free lease is taken, renewed with the load, read and released', async ()
   assert.equal((await formerIncarnations(redis, keys, 'im-0', 'other')).length, 1, 'until it is cleaned')
 })
 
+test('a gateway that is never cleaned up after leaves nothing for ever: register and index end long after its last renewal', async () => {
+  const keys = freshKeys()
+  const incarnation = createIncarnation()
+  const lease = new BrokerLease(redis, keys, incarnation)
+  await lease.acquire()
+  const index = keys.index('im-0', incarnation.bootId)
+  await redis.sadd(index, '1:alice:1:phone')
+  for (const renewal of ['renewed', 'recreated', 'renewed']) {
+    assert.equal(await lease.renew(load), renewal)
+    if (renewal === 'renewed') await redis.del(keys.lease('im-0'))
+  }
+  const days = (await Promise.all([index, keys.brokers()].map((key) => redis.pttl(key)))).map((ms) => ms / 86_400_000)
+  assert.ok(
+    days.every((left) => left > 89 && left <= 90),
+    days.join(),
+  )
+})
+
 test('another pod waits for the lease to run out', async () => {
   const keys = freshKeys()
   await new BrokerLease(redis, keys, createIncarnation(), options).acquire()

@@ -79,7 +79,13 @@ export class BrokerLease {
   async renew(load: LeaseLoad): Promise<RenewResult> {
     const acquiredAt = this.#acquiredAt
     const lease = JSON.stringify({ ...this.#incarnation, ...load, acquiredAt } satisfies Lease)
-    const reply = await this.#call('renew-lease', [lease, this.#incarnation.bootId, this.#leaseMs, acquiredAt])
+    const reply = await this.#call('renew-lease', [
+      lease,
+      this.#incarnation.bootId,
+      this.#leaseMs,
+      acquiredAt,
+      defaults.directoryRetentionMs,
+    ])
     if (typeof reply === 'string') return { replacedBy: readLease(reply) }
     if (reply === 0) {
       // Anew, also when the entry is there: while we slept a cleanup may have left its mark in it.
@@ -115,7 +121,14 @@ export class BrokerLease {
   }
 
   #call<Name extends 'acquire-lease' | 'renew-lease' | 'release-lease'>(name: Name, args: FunctionArgument[]) {
-    return callFunction(this.#redis, name, [this.#keys.lease(this.#incarnation.brokerId)], args)
+    const { brokerId, bootId } = this.#incarnation
+    const lease = this.#keys.lease(brokerId)
+    return callFunction(
+      this.#redis,
+      name,
+      name === 'renew-lease' ? [lease, this.#keys.index(brokerId, bootId)] : [lease],
+      args,
+    )
   }
 }
 

@@ -15,6 +15,8 @@ export const defaults = {
   maxDevices: 64,
   /** How long a login keeps trying while others of the same user come first. */
   contendedMs: 3000,
+  /** What nobody uses any more: sessions since the last login of their user, the index of a gateway, the registers. */
+  directoryRetentionMs: 90 * 24 * 3600_000,
   /** What is known of a cleanup that was broken off. */
   cleanupRetentionMs: 24 * 3600_000,
   /** Between the first pass of a cleanup and the last. */
