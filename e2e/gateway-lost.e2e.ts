@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { run } from './support/command.ts'
 import { TestCluster } from './support/im-cluster.ts'
 import { waitFor, type PodObject } from './support/kubernetes.ts'
@@ -80,7 +81,7 @@ describe('GatewayLost', () => {
     const passes = () => readOperatorMetric('im_operator_reconciles_total')
     await waitFor('an idle cluster', 120_000, async () => {
       const before = await passes()
-      await new Promise((resolve) => setTimeout(resolve, 5_000))
+      await delay(5_000)
       return (await passes()) === before
     })
     const lap = startStopwatch(t)

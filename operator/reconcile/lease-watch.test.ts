@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { startRedis } from '../../dev/redis-server.ts'
 import { closeRedis } from '../../session/redis.ts'
 import { freshKeys, openRedis } from '../../session/test-kit.ts'
@@ -70,5 +71,5 @@ async function countLooks(): Promise<number> {
 }
 
 async function waitUntilGone(key: string): Promise<void> {
-  while ((await redis.exists(key)) === 1) await new Promise((resolve) => setTimeout(resolve, 100))
+  while ((await redis.exists(key)) === 1) await delay(100)
 }
