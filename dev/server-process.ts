@@ -24,6 +24,8 @@ export interface ServerProcess extends AsyncDisposable {
   stop(signal?: NodeJS.Signals): Promise<void>
   /** Starts it again on the same port with the same data; resolves when it answers. */
   start(): Promise<void>
+  /** Writes files in its directory, and tells it to read its configuration again (SIGHUP); returns at once. */
+  reload(files: Readonly<Record<string, string>>): Promise<void>
 }
 
 /** What differs between servers. */
@@ -62,7 +64,10 @@ export async function startServer(kind: ServerKind, fixedPort?: number): Promise
     release()
   }
 
-  for (const [name, content] of Object.entries(kind.files ?? {})) await writeFile(join(directory, name), content)
+  const write = async (files: ServerKind['files'] = {}): Promise<void> => {
+    for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content)
+  }
+  await write(kind.files)
 
   let running: Running
   let port: number
@@ -95,6 +100,10 @@ export async function startServer(kind: ServerKind, fixedPort?: number): Promise
     },
     async start() {
       if (!running.child.running) running = await run(kind, command, port, directory)
+    },
+    async reload(files) {
+      await write(files)
+      process.kill(running.pid, 'SIGHUP')
     },
     async [Symbol.asyncDispose]() {
       await running.stop()

@@ -2,6 +2,7 @@ import { errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
 import { ProtocolError } from '../protocol/errors.ts'
 import { limits } from '../protocol/frames.ts'
 import { createKeySet } from './key-set.ts'
+import type { SecretValues } from './secrets.ts'
 import type { GatewaySettings } from './settings.ts'
 
 /** Who a token speaks for, and until when: `expiresAt` in milliseconds since 1970, 0 for never. */
@@ -22,9 +23,9 @@ export type Authenticate = (token: string) => Promise<Principal>
 /** Tolerated difference between this clock and the issuer's, in seconds, for a token that is not valid yet. */
 const CLOCK_TOLERANCE = 5
 
-/** Builds the check that `IM_AUTH_MODE` asks for. */
-export function createAuthenticate(settings: GatewaySettings): Authenticate {
-  const identify = createIdentify(settings)
+/** Builds the check that `IM_AUTH_MODE` asks for. `secrets` are those in use, whenever they are asked for. */
+export function createAuthenticate(settings: GatewaySettings, secrets = (): SecretValues => settings): Authenticate {
+  const identify = createIdentify(settings, secrets)
   const apps = new Set(settings.authApps)
   return async (token) => {
     const principal = await identify(token)
@@ -39,13 +40,13 @@ export function createAuthenticate(settings: GatewaySettings): Authenticate {
   }
 }
 
-function createIdentify(settings: GatewaySettings): Authenticate {
+function createIdentify(settings: GatewaySettings, secrets: () => SecretValues): Authenticate {
   if (settings.authMode === 'none') return (token) => Promise.resolve(believe(token))
 
   const options: JWTVerifyOptions = { clockTolerance: CLOCK_TOLERANCE }
   if (settings.authIssuer !== '') options.issuer = settings.authIssuer
   if (settings.authAudience !== '') options.audience = settings.authAudience
-  const verify = createVerify(settings, options)
+  const verify = createVerify(settings, secrets, options)
   return async (token) => {
     let claims: JWTPayload
     try {
@@ -67,10 +68,24 @@ function createIdentify(settings: GatewaySettings): Authenticate {
   }
 }
 
-function createVerify(settings: GatewaySettings, options: JWTVerifyOptions): (token: string) => Promise<JWTPayload> {
+function createVerify(
+  settings: GatewaySettings,
+  secrets: () => SecretValues,
+  options: JWTVerifyOptions,
+): (token: string) => Promise<JWTPayload> {
   if (settings.authMode === 'secret') {
-    const key = new TextEncoder().encode(settings.authSecret)
-    return async (token) => (await jwtVerify(token, key, { ...options, algorithms: ['HS256'] })).payload
+    const encoder = new TextEncoder()
+    const verify = async (token: string, secret: string) =>
+      (await jwtVerify(token, encoder.encode(secret), { ...options, algorithms: ['HS256'] })).payload
+    return async (token) => {
+      const { authSecret, authFormerSecret } = secrets()
+      try {
+        return await verify(token, authSecret)
+      } catch (error) {
+        if (authFormerSecret === '' || !(error instanceof errors.JWSSignatureVerificationFailed)) throw error
+        return await verify(token, authFormerSecret)
+      }
+    }
   }
   const keys = createKeySet(new URL(settings.authJwksUrl))
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']

@@ -6,7 +6,8 @@ import { GatewayError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { MemoryAccount, MemoryBudget } from './memory-budget.ts'
 import type { Metrics } from './metrics.ts'
-import { connectNats, reconnectNats } from './nats-connection.ts'
+import { connectNats, isRefusal, NATS_REFUSES, reconnectNats } from './nats-connection.ts'
+import type { SecretValues } from './secrets.ts'
 import type { GatewaySettings } from './settings.ts'
 import type { Troubles } from './troubles.ts'
 
@@ -49,6 +50,7 @@ export class Bus implements AsyncDisposable {
   #nats: NatsConnection
   readonly #memory: MemoryAccount
   readonly #settings: GatewaySettings
+  readonly #secrets: () => SecretValues
   readonly #metrics: Metrics
   readonly #troubles: Troubles
   readonly #logger: Logger
@@ -75,6 +77,7 @@ export class Bus implements AsyncDisposable {
   private constructor(
     nats: NatsConnection,
     settings: GatewaySettings,
+    secrets: () => SecretValues,
     memory: MemoryBudget,
     metrics: Metrics,
     troubles: Troubles,
@@ -83,6 +86,7 @@ export class Bus implements AsyncDisposable {
     this.#nats = nats
     this.#memory = memory.openAccount(SHARE)
     this.#settings = settings
+    this.#secrets = secrets
     this.#metrics = metrics
     this.#troubles = troubles
     this.#logger = logger
@@ -91,9 +95,10 @@ export class Bus implements AsyncDisposable {
     void this.#watch(nats)
   }
 
-  /** Connects. @throws as `connectNats` */
+  /** Connects. `secrets` are those in use, whenever they are asked for. @throws as `connectNats` */
   static async connect(
     settings: GatewaySettings,
+    secrets: () => SecretValues,
     memory: MemoryBudget,
     metrics: Metrics,
     troubles: Troubles,
@@ -101,8 +106,8 @@ export class Bus implements AsyncDisposable {
     timeoutMs: number,
     stop: AbortSignal,
   ): Promise<Bus> {
-    const nats = await connectNats(settings, logger, timeoutMs, stop)
-    return new Bus(nats, settings, memory, metrics, troubles, logger)
+    const nats = await connectNats(settings, secrets, logger, timeoutMs, stop)
+    return new Bus(nats, settings, secrets, memory, metrics, troubles, logger)
   }
 
   /**
@@ -288,6 +293,10 @@ export class Bus implements AsyncDisposable {
     this.#troubles.report('NatsForbidden', told, FORBIDDEN_MS)
   }
 
+  #refuseLogin(): void {
+    this.#troubles.report('NatsRefused', NATS_REFUSES)
+  }
+
   #probe(): void {
     if (!this.#connected) return
     this.#checkPayload()
@@ -314,6 +323,8 @@ export class Bus implements AsyncDisposable {
       else if (type === DebugEvents.StaleConnection) return await this.#replace(nats)
       else if (type === Events.Error && data === ErrorCode.PermissionsViolation)
         this.#refused({ message: data, ...status })
+      // One that sends us away may take what we have by now.
+      else if (type === Events.Error && isRefusal({ code: data }) && !this.#connected) this.#refuseLogin()
       else if (type === Events.Error) this.#logger.error({ reason: data }, 'NATS reports an error')
     }
   }
@@ -330,6 +341,7 @@ export class Bus implements AsyncDisposable {
   async #back(): Promise<void> {
     this.#connected = true
     this.#metrics.natsUp.set(1)
+    this.#troubles.report('NatsRefused', undefined)
     this.#logger.info('NATS is back')
     this.#probe()
     // What was written shortly before the connection broke may be lost as well.
@@ -347,7 +359,8 @@ export class Bus implements AsyncDisposable {
   async #replace(stale: NatsConnection): Promise<void> {
     await stale.close()
     this.#away()
-    const fresh = await reconnectNats(this.#settings, this.#logger, this.#stopped.signal)
+    const refused = () => this.#refuseLogin()
+    const fresh = await reconnectNats(this.#settings, this.#secrets, refused, this.#logger, this.#stopped.signal)
     if (fresh === undefined) return
     this.#nats = fresh
     this.#subscription = undefined

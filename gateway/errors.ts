@@ -3,6 +3,7 @@ export type GatewayErrorCode =
   | 'SETTINGS_INVALID'
   | 'LISTEN_FAILED'
   | 'TLS_INVALID'
+  | 'SECRET_UNREADABLE'
   | 'NATS_UNREACHABLE'
   | 'NATS_REFUSED'
   | 'NATS_FORBIDDEN'

@@ -19,6 +19,9 @@ import { Metrics } from './metrics.ts'
 import { PrimaryWatch } from './primary-watch.ts'
 import { openRedis, startRedis } from './redis-link.ts'
 import { RedisWatch } from './redis-watch.ts'
+import { createSecretUsers } from './secret-users.ts'
+import { SecretWatch } from './secret-watch.ts'
+import { Secrets } from './secrets.ts'
 import { createServices } from './services.ts'
 import type { GatewaySettings } from './settings.ts'
 import { TlsCredentials } from './tls-credentials.ts'
@@ -45,6 +48,8 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const metrics = new Metrics()
   metrics.maxConnections.set(settings.maxConnections)
   const troubles = new Troubles(metrics, logger)
+  const secrets = new Secrets(settings)
+  const secretsInUse = () => secrets.inUse
   const keys = new Keys(settings.keyPrefix)
   const table = new ConnectionTable()
   const memory = openMemoryBudget(settings.memoryBudgetBytes, metrics, logger, () => dispatcher.stopReading())
@@ -77,7 +82,9 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
-  const bus = stack.use(await Bus.connect(settings, memory, metrics, troubles, logger, START_TIMEOUT_MS, stop))
+  const bus = stack.use(
+    await Bus.connect(settings, secretsInUse, memory, metrics, troubles, logger, START_TIMEOUT_MS, stop),
+  )
 
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
@@ -88,7 +95,13 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     new LeaseKeeper(
       lease,
       settings.leaseMs,
-      () => ({ state, connections: table.size, troubles: troubles.list, redisPersistent: watch.persistent }),
+      () => ({
+        state,
+        connections: table.size,
+        troubles: troubles.list,
+        redisPersistent: watch.persistent,
+        secrets: secrets.digests,
+      }),
       {
         recreated: () => {
           logger.warn('the lease was gone and has been taken again; verifying every session')
@@ -101,6 +114,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   )
   const links = {
     settings,
+    secrets: secretsInUse,
     incarnation,
     redis,
     keys,
@@ -132,6 +146,8 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     verifier.verifyAll()
   })
   await bus.start(busEvents)
+  const users = createSecretUsers(settings, secrets, redis)
+  stack.use(new SecretWatch(settings.secretsDirectory, secrets, users, troubles, logger))
 
   const listeners = createListeners(settings, tls, metrics, logger, dispatcher, memory)
   stack.defer(() => listeners.close())
@@ -162,7 +178,7 @@ function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus, troubles: T
   if (redis.status !== 'ready' || !keeper.holds) {
     away.push(troubles.get('RedisLoading') ?? troubles.get('RedisRefusesWrites') ?? 'Redis does not answer')
   }
-  if (!bus.working) away.push(troubles.get('NatsForbidden') ?? 'NATS does not answer')
+  if (!bus.working) away.push(troubles.get('NatsForbidden') ?? troubles.get('NatsRefused') ?? 'NATS does not answer')
   return away
 }
 

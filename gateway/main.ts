@@ -1,7 +1,8 @@
 import { GatewayError } from './errors.ts'
 import { runGateway } from './gateway.ts'
 import { createLogger } from './logger.ts'
-import { parseSettings } from './settings.ts'
+import { readSecretFiles } from './secret-files.ts'
+import { DEFAULT_SECRETS_DIRECTORY, parseSettings } from './settings.ts'
 
 const stop = new AbortController()
 process.once('SIGTERM', () => stop.abort())
@@ -9,7 +10,8 @@ process.once('SIGINT', () => stop.abort())
 
 let logger = createLogger('info', process.env.IM_BROKER_ID ?? '')
 try {
-  const settings = parseSettings(process.env)
+  const files = await readSecretFiles(process.env.IM_SECRETS_DIRECTORY || DEFAULT_SECRETS_DIRECTORY)
+  const settings = parseSettings({ ...process.env, ...files })
   logger = createLogger(settings.logLevel, settings.brokerId)
   await runGateway(settings, logger, stop.signal)
   process.exit(0)

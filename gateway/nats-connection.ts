@@ -2,12 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { connect, ErrorCode, type ConnectionOptions, type NatsConnection } from 'nats'
 import { GatewayError } from './errors.ts'
 import type { Logger } from './logger.ts'
+import type { SecretValues } from './secrets.ts'
 import type { GatewaySettings } from './settings.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const RECONNECT_WAIT_MS = 250
 /** A server that answers no ping for twice this is given up. */
 const PING_MS = 2_000
+export const NATS_REFUSES =
+  'NATS refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD, or IM_NATS_TOKEN, and what NATS expects'
 /** Between two attempts. */
 const RETRY_MS = 2 * RECONNECT_WAIT_MS
 
@@ -19,6 +22,7 @@ const RETRY_MS = 2 * RECONNECT_WAIT_MS
  */
 export async function connectNats(
   settings: GatewaySettings,
+  secrets: () => SecretValues,
   logger: Logger,
   timeoutMs: number,
   stop: AbortSignal,
@@ -26,12 +30,9 @@ export async function connectNats(
   const deadline = performance.now() + timeoutMs
   for (;;) {
     try {
-      return await connect(buildOptions(settings))
+      return await connect(buildOptions(settings, secrets))
     } catch (cause) {
-      if (hasCode(cause, ErrorCode.AuthorizationViolation) || hasCode(cause, ErrorCode.BadAuthentication)) {
-        const message = 'NATS refuses the credentials; check IM_NATS_USER and IM_NATS_PASSWORD, or IM_NATS_TOKEN'
-        throw new GatewayError('NATS_REFUSED', message, { cause, retryable: false })
-      }
+      if (isRefusal(cause)) throw new GatewayError('NATS_REFUSED', NATS_REFUSES, { cause, retryable: false })
       if (hasCode(cause, ErrorCode.ServerOptionNotAvailable)) {
         const message = 'NATS offers no TLS, which tls:// asks for; set it up there, or correct IM_NATS_SERVERS'
         throw new GatewayError('NATS_WITHOUT_TLS', message, { cause, retryable: false })
@@ -44,26 +45,50 @@ export async function connectNats(
   }
 }
 
-/** Connects again, after a connection was given up; undefined when `stop` aborted first. */
+/** Connects again, after a connection was given up; undefined when `stop` aborted first. `refused` is told when it is the credentials. */
 export async function reconnectNats(
   settings: GatewaySettings,
+  secrets: () => SecretValues,
+  refused: () => void,
   logger: Logger,
   stop: AbortSignal,
 ): Promise<NatsConnection | undefined> {
   while (!stop.aborted) {
     try {
-      const fresh = await connect(buildOptions(settings))
+      const fresh = await connect(buildOptions(settings, secrets))
       if (!stop.aborted) return fresh
       await fresh.close()
     } catch (err) {
       logger.debug({ err }, 'NATS cannot be reached; trying again')
+      if (isRefusal(err)) refused()
       await delay(RETRY_MS, undefined, { signal: stop }).catch(() => undefined)
     }
   }
   return undefined
 }
 
-function buildOptions(settings: GatewaySettings): ConnectionOptions {
+/**
+ * Connects with some credentials, and leaves at once.
+ *
+ * @throws Error that says why NATS cannot be used with them
+ */
+export async function probeNats(settings: GatewaySettings, values: SecretValues): Promise<void> {
+  try {
+    const options = { ...buildOptions(settings, () => values), reconnect: false, maxReconnectAttempts: 0 }
+    const nats = await connect({ ...options, name: `im-gateway ${settings.brokerId} probe` })
+    await nats.close()
+  } catch (cause) {
+    const reason = isRefusal(cause) ? 'NATS refuses them' : 'no NATS server answers'
+    throw new Error(reason, { cause })
+  }
+}
+
+/** Whether it is the credentials that NATS does not take. */
+export function isRefusal(error: unknown): boolean {
+  return hasCode(error, ErrorCode.AuthorizationViolation) || hasCode(error, ErrorCode.BadAuthentication)
+}
+
+function buildOptions(settings: GatewaySettings, secrets: () => SecretValues): ConnectionOptions {
   const options: ConnectionOptions = {
     servers: [...settings.natsServers],
     name: `im-gateway ${settings.brokerId}`,
@@ -74,10 +99,15 @@ function buildOptions(settings: GatewaySettings): ConnectionOptions {
     reconnectJitter: RECONNECT_WAIT_MS,
     pingInterval: PING_MS,
     maxPingOut: 2,
+    // Also when the password is changed there before it is here.
     ignoreAuthErrorAbort: true,
+    // Asked at each connect.
+    authenticator: () => {
+      const { natsUser, natsPassword, natsToken } = secrets()
+      if (natsUser !== '') return { user: natsUser, pass: natsPassword }
+      return natsToken === '' ? undefined : { auth_token: natsToken }
+    },
   }
-  if (settings.natsUser !== '') Object.assign(options, { user: settings.natsUser, pass: settings.natsPassword })
-  if (settings.natsToken !== '') options.token = settings.natsToken
   // Before the credentials leave, and also of servers that others name.
   if (settings.natsServers.some((server) => /^tls:/i.test(server))) options.tls = {}
   return options

@@ -20,11 +20,14 @@ import type { Metrics } from './metrics.ts'
 import { Presence } from './presence.ts'
 import { RouteCache } from './route-cache.ts'
 import { Router } from './router.ts'
+import type { SecretValues } from './secrets.ts'
 import type { GatewaySettings } from './settings.ts'
 import { Verifier } from './verifier.ts'
 
 export interface Links {
   readonly settings: GatewaySettings
+  /** Those in use, whenever they are asked for. */
+  readonly secrets: () => SecretValues
   readonly incarnation: Incarnation
   readonly redis: RedisClient
   readonly keys: Keys
@@ -72,7 +75,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   const logins = new LoginService({
     settings,
     incarnation,
-    authenticate: createAuthenticate(settings),
+    authenticate: createAuthenticate(settings, links.secrets),
     directory,
     table,
     bus,

@@ -23,6 +23,8 @@ import { defaultMemoryBudget, leastMemoryBudget } from './memory-limit.ts'
 const PREFIX = 'IM_'
 /** Those of the `im` command, which a developer may have set for both. */
 const COMMAND_VARIABLES = ['URL', 'TOKEN']
+/** Where the operator mounts the Secrets. */
+export const DEFAULT_SECRETS_DIRECTORY = '/etc/im-cluster/secrets'
 const DAY = 24 * 60 * 60 * 1000
 
 /** Every setting of the gateway, in the order of the docs. */
@@ -75,6 +77,10 @@ const table = {
     'address that all listeners bind to; by default all of the machine, IPv6 and IPv4',
     EVERY_ADDRESS,
   ),
+  SECRETS_DIRECTORY: text(
+    DEFAULT_SECRETS_DIRECTORY,
+    'files named like the secret settings, such as `IM_AUTH_SECRET`; they replace the environment and are read again when they change',
+  ),
   TCP_PORT: port(9000, 'port of raw TCP'),
   WS_PORT: port(8080, 'port of WebSocket'),
   ADMIN_PORT: port(9090, 'port of /livez, /readyz and /metrics'),
@@ -82,6 +88,7 @@ const table = {
   TLS_KEY_FILE: text('', 'PEM private key'),
   AUTH_MODE: choice(['secret', 'jwks', 'none'], 'secret', 'how tokens are checked; `none` believes `<appId>:<userId>`'),
   AUTH_SECRET: text('', 'HS256 secret, at least 32 bytes (RFC 7518, 3.2)', ''),
+  AUTH_FORMER_SECRET: text('', 'another one that is accepted beside it, while tokens of both are about'),
   AUTH_JWKS_URL: text('', 'URL of the JSON Web Key Set for RS256, ES256 and EdDSA'),
   AUTH_ISSUER: text('', 'required `iss` claim; empty for any'),
   AUTH_AUDIENCE: text('', 'required `aud` claim; empty for any'),
@@ -199,10 +206,8 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
 
 function conflicts(read: GatewaySettings): string[] {
   const mistakes: string[] = []
-  const { authMode, authSecret, authJwksUrl } = read
-  if (authMode === 'secret' && Buffer.byteLength(authSecret) < 32) {
-    mistakes.push('IM_AUTH_SECRET must have at least 32 bytes when IM_AUTH_MODE is secret')
-  }
+  const { authMode, authJwksUrl } = read
+  mistakes.push(...findKeyMistakes(read))
   if (authMode === 'jwks' && !URL.canParse(authJwksUrl)) {
     mistakes.push('IM_AUTH_JWKS_URL must be a URL when IM_AUTH_MODE is jwks')
   }
@@ -218,6 +223,19 @@ function conflicts(read: GatewaySettings): string[] {
   }
   if (read.dedupeMs <= read.redisTimeoutMs) {
     mistakes.push('IM_DEDUPE_MS must be more than IM_REDIS_TIMEOUT_MS, or a retry may be stored twice')
+  }
+  return mistakes
+}
+
+/** What is wrong with the keys of tokens. */
+export function findKeyMistakes(read: Pick<GatewaySettings, 'authMode' | 'authSecret' | 'authFormerSecret'>): string[] {
+  const { authMode, authSecret, authFormerSecret } = read
+  const mistakes: string[] = []
+  if (authMode === 'secret' && Buffer.byteLength(authSecret) < 32) {
+    mistakes.push('IM_AUTH_SECRET must have at least 32 bytes when IM_AUTH_MODE is secret')
+  }
+  if (authFormerSecret !== '' && Buffer.byteLength(authFormerSecret) < 32) {
+    mistakes.push('IM_AUTH_FORMER_SECRET must have at least 32 bytes, or be empty')
   }
   return mistakes
 }

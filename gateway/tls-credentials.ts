@@ -1,21 +1,17 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { GatewayError } from './errors.ts'
+import { FileWatch, versionOf } from './file-watch.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
-
-/** How often the files are looked at. Polling also sees the link swap by which Kubernetes updates a Secret. */
-const POLL_MS = 1_000
 
 /**
  * A certificate and key that are read again when their files change. A pair that cannot be used is reported and the
  * former one stays; connections made before keep theirs.
  */
-export class TlsCredentials implements Disposable {
+export class TlsCredentials implements AsyncDisposable {
   #context: SecureContext
-  #version: string
-  #polling = false
-  readonly #timer: NodeJS.Timeout
+  readonly #watch: FileWatch
 
   private constructor(
     files: readonly [cert: string, key: string],
@@ -24,12 +20,7 @@ export class TlsCredentials implements Disposable {
     metrics: Metrics,
   ) {
     this.#context = first.context
-    this.#version = first.version
-    this.#timer = setInterval(() => {
-      if (this.#polling) return
-      this.#polling = true
-      void this.#poll(files, logger, metrics).finally(() => (this.#polling = false))
-    }, POLL_MS).unref()
+    this.#watch = new FileWatch(files, first.version, () => this.#reload(files, logger, metrics))
   }
 
   /**
@@ -53,11 +44,9 @@ export class TlsCredentials implements Disposable {
     return this.#context
   }
 
-  async #poll(files: readonly [string, string], logger: Logger, metrics: Metrics): Promise<void> {
+  /** What cannot be used is not tried again before the files change. */
+  async #reload(files: readonly [string, string], logger: Logger, metrics: Metrics): Promise<boolean> {
     try {
-      const version = await versionOf(files)
-      if (version === this.#version) return
-      this.#version = version
       this.#context = await read(files)
       metrics.tlsReloads.inc({ result: 'ok' })
       logger.info({ files }, 'the certificate was read again')
@@ -65,16 +54,12 @@ export class TlsCredentials implements Disposable {
       metrics.tlsReloads.inc({ result: 'failed' })
       logger.error({ err, files }, 'the new certificate cannot be used; the former one stays')
     }
+    return true
   }
 
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer)
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch[Symbol.asyncDispose]()
   }
-}
-
-async function versionOf(files: readonly string[]): Promise<string> {
-  const stats = await Promise.all(files.map((file) => stat(file, { bigint: true })))
-  return stats.map(({ ino, mtimeNs, size }) => `${ino}:${mtimeNs}:${size}`).join(' ')
 }
 
 async function read([certFile, keyFile]: readonly [string, string]): Promise<SecureContext> {

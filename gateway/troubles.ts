@@ -6,11 +6,13 @@ import type { Metrics } from './metrics.ts'
 export type TroubleReason =
   | 'NatsForbidden'
   | 'NatsPayloadTooSmall'
+  | 'NatsRefused'
   | 'RedisEvicts'
   | 'RedisFull'
   | 'RedisLoading'
   | 'RedisRefusesWrites'
   | 'RedisForeignKey'
+  | 'SecretUnusable'
 
 /** Tells of troubles by log (when one begins, changes or ends), metric, /readyz and, by way of the lease, to the operator. */
 export class Troubles {

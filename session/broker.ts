@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { SecretDigests } from './secret-digest.ts'
 
 /** One start of a broker. A StatefulSet reuses `brokerId`; `bootId` never repeats. */
 export interface Incarnation {
@@ -37,6 +38,8 @@ export interface Lease extends Incarnation {
   readonly redisPersistent?: boolean | undefined
   /** Redis' time, ms, at which the holder got it: who came later is the successor. Absent before 0.3. */
   readonly acquiredAt?: number | undefined
+  /** Digests of the secrets that it uses. Absent before 0.3. */
+  readonly secrets?: SecretDigests | undefined
 }
 
 const incarnation = z.object({
@@ -51,6 +54,7 @@ const trouble = z.object({
   message: z.string().transform((text) => text.slice(0, 1024)),
 })
 const registered = incarnation.extend({ cleanedAt: z.number().optional(), leftAt: z.number().optional() })
+const digest = z.string().max(64).optional()
 // Whatever else a later version writes: who holds a lease must not depend on what is only for operators.
 const lease = incarnation.extend({
   host: z.string().catch(''),
@@ -60,6 +64,7 @@ const lease = incarnation.extend({
   troubles: z.array(trouble).max(16).optional().catch(undefined),
   redisPersistent: z.boolean().optional().catch(undefined),
   acquiredAt: z.number().optional().catch(undefined),
+  secrets: z.object({ redis: digest, nats: digest, auth: digest }).optional().catch(undefined),
 })
 
 /** The `incarnation` field of a session. */

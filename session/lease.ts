@@ -15,7 +15,7 @@ export interface LeaseOptions {
 }
 
 /** What a lease tells of its holder besides who it is. */
-export type LeaseLoad = Pick<Lease, 'state' | 'connections' | 'troubles' | 'redisPersistent'>
+export type LeaseLoad = Pick<Lease, 'state' | 'connections' | 'troubles' | 'redisPersistent' | 'secrets'>
 
 /**
  * `recreated`: the lease was missing, or that of a process before this one, because Redis lost its data or was set back, or

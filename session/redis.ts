@@ -11,6 +11,7 @@ import {
   type FunctionArgument,
   type FunctionName,
 } from './functions.ts'
+import { noteTarget, setNodeCredentials } from './redis-target.ts'
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import { typeOfKey } from './keys.ts'
 import { NO_TLS, translateError } from './redis-errors.ts'
@@ -56,6 +57,7 @@ export function connectRedis(url: string, settings: RedisSettings): RedisClient 
     settings.onError(told)
   }
   const client = target.kind === 'cluster' ? connectCluster(target, settings, report) : connectOne(target, settings)
+  noteTarget(client, target)
   client.on('error', report)
   if (client instanceof Redis) watchLoading(client, client, settings.onError)
   else client.on('+node', (node: Redis) => watchLoading(node, client, settings.onError))
@@ -327,6 +329,7 @@ function connectCluster(target: RedisTarget, settings: RedisSettings, report: (e
   cluster.on('node error', report)
   // Nodes connect lazily, and without an offline queue all but the first command would be refused until then.
   cluster.on('+node', (node: Redis) => {
+    setNodeCredentials(cluster, node)
     if (node.status === 'wait') node.connect().catch(() => undefined)
   })
   return cluster

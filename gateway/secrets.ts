@@ -1,0 +1,81 @@
+import { digestSecrets, secretGroups, type SecretDigests, type SecretGroup } from '../session/secret-digest.ts'
+import type { SecretName } from './secret-files.ts'
+import type { GatewaySettings } from './settings.ts'
+
+/** The settings that are secret. */
+export type SecretValues = Pick<
+  GatewaySettings,
+  'redisUrl' | 'natsUser' | 'natsPassword' | 'natsToken' | 'authSecret' | 'authFormerSecret'
+>
+
+/** What is changed together, in the order of the digest. */
+const members: Readonly<Record<SecretGroup, readonly (keyof SecretValues)[]>> = {
+  redis: ['redisUrl'],
+  nats: ['natsUser', 'natsPassword', 'natsToken'],
+  auth: ['authSecret', 'authFormerSecret'],
+}
+
+const settings: Readonly<Record<SecretName, keyof SecretValues>> = {
+  IM_REDIS_URL: 'redisUrl',
+  IM_NATS_USER: 'natsUser',
+  IM_NATS_PASSWORD: 'natsPassword',
+  IM_NATS_TOKEN: 'natsToken',
+  IM_AUTH_SECRET: 'authSecret',
+  IM_AUTH_FORMER_SECRET: 'authFormerSecret',
+}
+
+/** The values with what files say instead. */
+export function withFiles(values: SecretValues, files: Partial<Record<SecretName, string>>): SecretValues {
+  const said = Object.entries(files).map(([name, value]) => [settings[name as SecretName], value])
+  return { ...values, ...(Object.fromEntries(said) as Partial<SecretValues>) }
+}
+
+/** The names of a group's settings, for people. */
+export function namesOf(group: SecretGroup): string {
+  const names = Object.entries(settings).filter(([, name]) => members[group].includes(name))
+  return names.map(([name]) => name).join(', ')
+}
+
+/** The secrets that this gateway uses at the moment, and their digests for the lease. */
+export class Secrets {
+  #inUse: SecretValues
+  readonly #keyPrefix: string
+  readonly #digests = new Map<SecretGroup, string>()
+
+  constructor({ keyPrefix, ...values }: SecretValues & Pick<GatewaySettings, 'keyPrefix'>) {
+    this.#inUse = values
+    this.#keyPrefix = keyPrefix
+    for (const group of secretGroups) void this.#digest(group)
+  }
+
+  get inUse(): SecretValues {
+    return this.#inUse
+  }
+
+  get digests(): SecretDigests {
+    return Object.fromEntries(this.#digests)
+  }
+
+  /** Whether the values of a group are those in use. */
+  uses(group: SecretGroup, values: SecretValues): boolean {
+    return members[group].every((name) => values[name] === this.#inUse[name])
+  }
+
+  /** From now on the values of a group are these. */
+  use(group: SecretGroup, values: SecretValues): void {
+    const taken = members[group].map((name) => [name, values[name]])
+    this.#inUse = { ...this.#inUse, ...(Object.fromEntries(taken) as Partial<SecretValues>) }
+    this.#digests.delete(group)
+    void this.#digest(group)
+  }
+
+  async #digest(group: SecretGroup): Promise<void> {
+    const values = this.#inUse
+    const digest = await digestSecrets(
+      group,
+      this.#keyPrefix,
+      members[group].map((name) => values[name]),
+    )
+    if (this.uses(group, values)) this.#digests.set(group, digest)
+  }
+}
