@@ -1,17 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { secretSettings, type SecretSetting } from '../session/secret-digest.ts'
 import { GatewayError } from './errors.ts'
 
 /** The settings that are secret, by the names of their files. */
-export const secretNames = [
-  'IM_REDIS_URL',
-  'IM_NATS_USER',
-  'IM_NATS_PASSWORD',
-  'IM_NATS_TOKEN',
-  'IM_AUTH_SECRET',
-  'IM_AUTH_FORMER_SECRET',
-] as const
-export type SecretName = (typeof secretNames)[number]
+export const secretNames: readonly SecretSetting[] = Object.values(secretSettings).flat()
 
 /**
  * Reads the files of a directory that are named like secret settings, byte for byte. What is absent or empty says nothing, but for the
@@ -19,8 +12,8 @@ export type SecretName = (typeof secretNames)[number]
  *
  * @throws GatewayError SECRET_UNREADABLE
  */
-export async function readSecretFiles(directory: string): Promise<Partial<Record<SecretName, string>>> {
-  const read: Partial<Record<SecretName, string>> = {}
+export async function readSecretFiles(directory: string): Promise<Partial<Record<SecretSetting, string>>> {
+  const read: Partial<Record<SecretSetting, string>> = {}
   for (const name of secretNames) {
     const value = await readFile(join(directory, name), 'utf8').catch((cause: unknown) => {
       const { code } = cause as { code?: unknown }

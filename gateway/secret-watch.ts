@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { secretGroups, type SecretGroup } from '../session/secret-digest.ts'
+import { secretGroups, secretSettings, type SecretGroup } from '../session/secret-digest.ts'
 import { FileWatch } from './file-watch.ts'
 import type { Logger } from './logger.ts'
 import { readSecretFiles, secretNames } from './secret-files.ts'
-import { namesOf, withFiles, type Secrets, type SecretValues } from './secrets.ts'
+import { withFiles, type Secrets, type SecretValues } from './secrets.ts'
 import type { Troubles } from './troubles.ts'
 
 /** For each group: makes other values what is used, or rejects with the reason why that cannot be. */
@@ -48,13 +48,14 @@ export class SecretWatch implements AsyncDisposable {
   }
 
   async #take(group: SecretGroup, wanted: SecretValues): Promise<string[]> {
+    const settings = secretSettings[group].join(', ')
     try {
       await this.#users[group](wanted, this.#stop.signal)
       this.#secrets.use(group, wanted)
-      this.#logger.info({ settings: namesOf(group) }, 'a secret was read again, and is used from now on')
+      this.#logger.info({ settings }, 'a secret was read again, and is used from now on')
       return []
     } catch (error) {
-      return [`${namesOf(group)} cannot be changed: ${messageOf(error)}; what was there before stays in use`]
+      return [`${settings} cannot be changed: ${messageOf(error)}; what was there before stays in use`]
     }
   }
 

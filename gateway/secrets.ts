@@ -1,5 +1,11 @@
-import { digestSecrets, secretGroups, type SecretDigests, type SecretGroup } from '../session/secret-digest.ts'
-import type { SecretName } from './secret-files.ts'
+import {
+  digestSecrets,
+  secretGroups,
+  secretSettings,
+  type SecretDigests,
+  type SecretGroup,
+  type SecretSetting,
+} from '../session/secret-digest.ts'
 import type { GatewaySettings } from './settings.ts'
 
 /** The settings that are secret. */
@@ -8,14 +14,7 @@ export type SecretValues = Pick<
   'redisUrl' | 'natsUser' | 'natsPassword' | 'natsToken' | 'authSecret' | 'authFormerSecret'
 >
 
-/** What is changed together, in the order of the digest. */
-const members: Readonly<Record<SecretGroup, readonly (keyof SecretValues)[]>> = {
-  redis: ['redisUrl'],
-  nats: ['natsUser', 'natsPassword', 'natsToken'],
-  auth: ['authSecret', 'authFormerSecret'],
-}
-
-const settings: Readonly<Record<SecretName, keyof SecretValues>> = {
+const settings: Readonly<Record<SecretSetting, keyof SecretValues>> = {
   IM_REDIS_URL: 'redisUrl',
   IM_NATS_USER: 'natsUser',
   IM_NATS_PASSWORD: 'natsPassword',
@@ -25,15 +24,13 @@ const settings: Readonly<Record<SecretName, keyof SecretValues>> = {
 }
 
 /** The values with what files say instead. */
-export function withFiles(values: SecretValues, files: Partial<Record<SecretName, string>>): SecretValues {
-  const said = Object.entries(files).map(([name, value]) => [settings[name as SecretName], value])
+export function withFiles(values: SecretValues, files: Partial<Record<SecretSetting, string>>): SecretValues {
+  const said = Object.entries(files).map(([name, value]) => [settings[name as SecretSetting], value])
   return { ...values, ...(Object.fromEntries(said) as Partial<SecretValues>) }
 }
 
-/** The names of a group's settings, for people. */
-export function namesOf(group: SecretGroup): string {
-  const names = Object.entries(settings).filter(([, name]) => members[group].includes(name))
-  return names.map(([name]) => name).join(', ')
+function membersOf(group: SecretGroup): (keyof SecretValues)[] {
+  return secretSettings[group].map((setting) => settings[setting])
 }
 
 /** The secrets that this gateway uses at the moment, and their digests for the lease. */
@@ -58,12 +55,12 @@ export class Secrets {
 
   /** Whether the values of a group are those in use. */
   uses(group: SecretGroup, values: SecretValues): boolean {
-    return members[group].every((name) => values[name] === this.#inUse[name])
+    return membersOf(group).every((name) => values[name] === this.#inUse[name])
   }
 
   /** From now on the values of a group are these. */
   use(group: SecretGroup, values: SecretValues): void {
-    const taken = members[group].map((name) => [name, values[name]])
+    const taken = membersOf(group).map((name) => [name, values[name]])
     this.#inUse = { ...this.#inUse, ...(Object.fromEntries(taken) as Partial<SecretValues>) }
     this.#digests.delete(group)
     void this.#digest(group)
@@ -71,10 +68,11 @@ export class Secrets {
 
   async #digest(group: SecretGroup): Promise<void> {
     const values = this.#inUse
+    const named = secretSettings[group].map((setting) => [setting, values[settings[setting]]])
     const digest = await digestSecrets(
       group,
       this.#keyPrefix,
-      members[group].map((name) => values[name]),
+      Object.fromEntries(named) as Record<SecretSetting, string>,
     )
     if (this.uses(group, values)) this.#digests.set(group, digest)
   }

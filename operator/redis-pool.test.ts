@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { findFreePort } from '../dev/free-port.ts'
+import type { Redis } from 'ioredis'
 import { startRedis } from '../dev/redis-server.ts'
+import { openRedis } from '../session/test-kit.ts'
 import { RedisPool } from './redis-pool.ts'
 
 /** What a new connection is waited for, and a known bad one is not. */
@@ -39,4 +41,25 @@ test('a connection is shared by all who name its URL, and closed with the last',
   assert.equal(await second.ping(), 'PONG')
   pool.release('chat/b')
   await assert.rejects(second.ping())
+})
+
+test('while the new URL of a cluster does not work its former one serves, and is closed once the new one does', async () => {
+  await using server = await startRedis({ persistent: false })
+  await using admin = await openRedis(server.url)
+  const setPassword = (password: string) =>
+    (admin.redis as Redis).call('ACL', 'SETUSER', 'im', 'on', '~*', '+@all', 'resetpass', `>${password}`)
+  const urlOf = (password: string) => server.url.replace('redis://', `redis://im:${password}@`)
+  await setPassword('first')
+  await using pool = new RedisPool()
+  const former = await pool.use('chat/im', urlOf('first'))
+  for (let pass = 0; pass < 3; pass++) assert.equal(await pool.use('chat/im', urlOf('second')), former)
+  assert.equal(await former.ping(), 'PONG')
+  await assert.rejects(pool.use('chat/other', urlOf('second')), { code: 'redis_refused' })
+  await setPassword('second')
+  const deadline = performance.now() + 60_000
+  let present = former
+  while (present === former && performance.now() < deadline) present = await pool.use('chat/im', urlOf('second'))
+  assert.notEqual(present, former)
+  assert.equal(await present.ping(), 'PONG')
+  await assert.rejects(former.ping())
 })

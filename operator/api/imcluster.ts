@@ -154,7 +154,7 @@ export interface ImClusterSpec {
   readonly redis: {
     /** redis://host:port/db, redis-cluster://host,host or redis-sentinel://host,host/master; rediss instead of redis for TLS. A URL with a user or password belongs into urlSecretRef. */
     readonly url?: string
-    /** The key of a Secret that holds the URL. After a change of the Secret restart the gateways with kubectl rollout restart. */
+    /** The key of a Secret that holds the URL. Gateways read it again when the Secret changes. */
     readonly urlSecretRef?: {
       /** Name of a Secret of the namespace. */
       readonly name: string
@@ -170,7 +170,7 @@ export interface ImClusterSpec {
   readonly nats: {
     /** Addresses like nats://host:4222, or tls://host:4222; an IPv6 address is in brackets. */
     readonly servers: readonly string[]
-    /** The Secret with the credentials. After a change of the Secret restart the gateways with kubectl rollout restart. */
+    /** The Secret with the credentials. Gateways read it again when the Secret changes. */
     readonly credentialsSecretRef?: {
       /** Name of a Secret of the namespace. */
       readonly name: string
@@ -184,12 +184,14 @@ export interface ImClusterSpec {
   readonly auth: {
     /** secret (the default) checks JWTs of HS256 with a shared key, jwks those of RS256, ES256 and EdDSA with a published key set; none believes every client (for development only; a token is <appId>:<userId>). */
     readonly mode: 'secret' | 'jwks' | 'none'
-    /** The key of a Secret that holds the HS256 key, at least 32 bytes. After a change of the Secret restart the gateways with kubectl rollout restart. */
+    /** The key of a Secret that holds the HS256 key, at least 32 bytes. Gateways read it again when the Secret changes. */
     readonly secretRef?: {
       /** Name of a Secret of the namespace. */
       readonly name: string
       /** Key in the Secret's data. */
       readonly key: string
+      /** Key in the Secret's data of another HS256 key, whose tokens are accepted, too; there need not be one. The default is former. */
+      readonly formerKey?: string
     }
     /** URL of the JSON Web Key Set. */
     readonly jwksUrl?: string
@@ -299,7 +301,7 @@ export interface ImClusterSpec {
     readonly affinity?: V1Affinity
     /** Taints of nodes that the pods tolerate, as in a Pod. */
     readonly tolerations?: V1Toleration[]
-    /** How the pods spread, as in a Pod; the cluster's own pods are counted where labelSelector is not set. If the list is not set, they spread over nodes where that is possible. */
+    /** How the pods spread, as in a Pod; the cluster's own pods are counted where labelSelector is not set. Besides, they spread over nodes where that is possible, unless one of these has the topologyKey kubernetes.io/hostname, or the list is empty. */
     readonly topologySpreadConstraints?: V1TopologySpreadConstraint[]
     /** Name of a PriorityClass. */
     readonly priorityClassName?: string

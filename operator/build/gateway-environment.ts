@@ -65,8 +65,15 @@ const sources: Readonly<Record<string, (spec: ImClusterSpec) => Value>> = {
   IM_LOG_LEVEL: ({ logLevel }) => logLevel,
 }
 
-/** Settings of the gateway that no field of the spec and no pod decides: all addresses of a pod are right for it. */
-export const settingsLeftToGateway: readonly string[] = ['IM_LISTEN_HOST']
+/**
+ * Settings of the gateway that no variable sets: all addresses of a pod are right for it; its secrets are where it looks for them;
+ * and of a former token key the file there tells.
+ */
+export const settingsLeftToGateway: readonly string[] = [
+  'IM_LISTEN_HOST',
+  'IM_SECRETS_DIRECTORY',
+  'IM_AUTH_FORMER_SECRET',
+]
 
 /** The settings that `buildGatewayEnvironment` can set. */
 export const mappedSettings: readonly string[] = Object.keys(sources)

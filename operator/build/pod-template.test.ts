@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { buildSelector } from '../api/constants.ts'
 import type { PodTemplate } from './objects.ts'
 import { buildPodTemplate, gracePeriodOf } from './pod-template.ts'
 import { buildTestCluster, fullSpec } from './test-cluster.ts'
+
+/** Of the first form for no fields, all fields, and no spread. It never changes: that would restart the gateways it is of. */
+const FIRST_FORM = [
+  'l4dtVwE6ay0rWPzhBOUyPss4DmrXYNjZ6dJ8tj_6VXM',
+  'HUmqEhML_0lZ0yIP41qNcCWXCjU001IcRodg0t3TWVk',
+  'GadvZ5anY56sgcLQgpxE88ADNLBgUameVgj2QoqklpM',
+]
 
 function containerOf(template: PodTemplate) {
   const [container, ...others] = template.spec?.containers ?? []
@@ -74,7 +82,7 @@ describe('the pod template', () => {
 
   it('takes over what the spec says of pods', () => {
     const { metadata, spec } = buildPodTemplate(buildTestCluster(fullSpec))
-    assert.deepEqual(metadata?.annotations, { 'example.com/scrape': 'true' })
+    assert.equal(metadata?.annotations?.['example.com/scrape'], 'true')
     assert.partialDeepStrictEqual(spec, {
       nodeSelector: { disk: 'ssd' },
       tolerations: [{ key: 'chat', operator: 'Exists', effect: 'NoSchedule' }],
@@ -118,14 +126,52 @@ describe('the pod template', () => {
     assert.equal(buildPodTemplate(buildTestCluster({ drain })).spec?.terminationGracePeriodSeconds, 115)
   })
 
-  it('spreads the pods over nodes unless the spec says how, and counts the pods of the cluster', () => {
+  it('spreads the pods over nodes beside what the spec says, and counts the pods of the cluster', () => {
     const labelSelector = { matchLabels: buildSelector(buildTestCluster()) }
     const mine = { maxSkew: 2, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule' }
     const other = { ...mine, labelSelector: { matchLabels: { team: 'chat' } } }
-    assert.deepEqual(spreadOf({}), [
-      { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway', labelSelector },
-    ])
-    assert.deepEqual(spreadOf({ topologySpreadConstraints: [mine, other] }), [{ ...mine, labelSelector }, other])
+    const nodes = {
+      maxSkew: 1,
+      topologyKey: 'kubernetes.io/hostname',
+      whenUnsatisfiable: 'ScheduleAnyway',
+      labelSelector,
+    }
+    const ownNodes = { ...nodes, maxSkew: 3 }
+    assert.deepEqual(spreadOf({}), [nodes])
+    assert.deepEqual(spreadOf({ topologySpreadConstraints: [mine, other] }), [{ ...mine, labelSelector }, other, nodes])
+    assert.deepEqual(spreadOf({ topologySpreadConstraints: [mine, ownNodes] }), [{ ...mine, labelSelector }, ownNodes])
     assert.deepEqual(spreadOf({ topologySpreadConstraints: [] }), [])
+  })
+
+  it('has the Secrets as files that may be absent, named like the settings, and in the environment', () => {
+    const { spec, metadata } = buildPodTemplate(buildTestCluster(fullSpec))
+    assert.equal(metadata?.annotations?.['imcluster.io/template-form'], '2')
+    const secret = (name: string, ...items: [string, string][]) => ({
+      secret: { name, items: items.map(([path, key]) => ({ key, path })), optional: true },
+    })
+    assert.deepEqual(spec?.volumes?.[1], {
+      name: 'secrets',
+      projected: {
+        defaultMode: 0o444,
+        sources: [
+          secret('redis', ['IM_REDIS_URL', 'url']),
+          secret('nats', ['IM_NATS_USER', 'user'], ['IM_NATS_PASSWORD', 'password']),
+          secret('auth', ['IM_AUTH_SECRET', 'secret'], ['IM_AUTH_FORMER_SECRET', 'former']),
+        ],
+      },
+    })
+    assert.deepEqual(containerOf(buildPodTemplate(buildTestCluster(fullSpec))).volumeMounts?.[1], {
+      name: 'secrets',
+      mountPath: '/etc/im-cluster/secrets',
+      readOnly: true,
+    })
+  })
+
+  it('is the same as that of 0.2.0 in its first form, byte for byte', () => {
+    const digests = [{}, fullSpec, { podTemplate: { topologySpreadConstraints: [] } }].map((spec) => {
+      const json = JSON.stringify(buildPodTemplate(buildTestCluster(spec), 1))
+      return createHash('sha256').update(json).digest('base64url')
+    })
+    assert.deepEqual(digests, FIRST_FORM)
   })
 })

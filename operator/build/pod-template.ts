@@ -1,8 +1,10 @@
-import type { V1Container, V1PodSpec, V1Probe, V1TopologySpreadConstraint } from '@kubernetes/client-node'
+import type { V1Container, V1PodSpec, V1Probe, V1TopologySpreadConstraint, V1Volume } from '@kubernetes/client-node'
 import { buildLabels, buildSelector, containerPorts, GATEWAY_CONTAINER } from '../api/constants.ts'
 import type { ImCluster, ImClusterSpec } from '../api/imcluster.ts'
 import { buildGatewayEnvironment, TLS_DIRECTORY } from './gateway-environment.ts'
+import { buildSecretFiles, SECRETS_DIRECTORY } from './secret-files.ts'
 import type { PodTemplate } from './objects.ts'
+import { FORM_ANNOTATION, hasSecretFiles, NEWEST_FORM, type TemplateForm } from './template-form.ts'
 
 /** What a gateway needs after its drain: to close its connections, and to leave Redis and NATS even when they are slow. */
 const LEAVE_SECONDS = 15
@@ -13,10 +15,11 @@ export function gracePeriodOf({ terminationGracePeriodSeconds, drain }: ImCluste
 }
 
 /**
- * Builds the template of the gateways' pods. It depends on the spec alone, and not on replicas, Service or budget: the
- * same spec gives the same template whatever operator builds it, since every difference restarts all gateways.
+ * Builds the template of the gateways' pods. It depends on spec and form alone, and not on replicas, Service or budget: the
+ * same spec gives the same template whatever operator builds it, since every difference restarts all gateways. What a new
+ * release wants to have otherwise makes a new form.
  */
-export function buildPodTemplate(cluster: ImCluster): PodTemplate {
+export function buildPodTemplate(cluster: ImCluster, form: TemplateForm = NEWEST_FORM): PodTemplate {
   const { spec } = cluster
   const { metadata, securityContext, topologySpreadConstraints, ...rest } = spec.podTemplate ?? {}
   const pod: V1PodSpec = {
@@ -25,19 +28,33 @@ export function buildPodTemplate(cluster: ImCluster): PodTemplate {
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: gracePeriodOf(spec),
-    topologySpreadConstraints: buildSpread(cluster, topologySpreadConstraints),
+    topologySpreadConstraints: buildSpread(cluster, topologySpreadConstraints, form),
     securityContext: { ...securityContext, runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
     containers: [buildContainer(spec)],
   }
   if (spec.imagePullSecrets) pod.imagePullSecrets = spec.imagePullSecrets.map(({ name }) => ({ name }))
-  if (spec.listeners.tls) {
-    // Everyone in the container may read it: there is one user, whose id is the image's.
-    const secret = { secretName: spec.listeners.tls.secretName, defaultMode: 0o444 }
-    pod.volumes = [{ name: 'tls', secret }]
+  const volumes = buildVolumes(spec, form)
+  if (volumes.length > 0) {
+    pod.volumes = volumes.map(([volume]) => volume)
+    const mounts = volumes.map(([{ name }, mountPath]) => ({ name, mountPath, readOnly: true }))
+    for (const container of pod.containers) container.volumeMounts = mounts
   }
-  const annotations = metadata?.annotations && { annotations: metadata.annotations }
+  const marks = form === 1 ? {} : { [FORM_ANNOTATION]: String(form) }
+  const annotations = { ...metadata?.annotations, ...marks }
   // The operator's labels last: the selector must find the pods whatever the spec says.
-  return { metadata: { ...annotations, labels: { ...metadata?.labels, ...buildLabels(cluster) } }, spec: pod }
+  const labels = { ...metadata?.labels, ...buildLabels(cluster) }
+  return { metadata: { ...(Object.keys(annotations).length > 0 && { annotations }), labels }, spec: pod }
+}
+
+/** The volumes, and where each is mounted. Everyone in the container may read them: there is one user, whose id is the image's. */
+function buildVolumes(spec: ImClusterSpec, form: TemplateForm): (readonly [V1Volume, mountPath: string])[] {
+  const volumes: (readonly [V1Volume, string])[] = []
+  const { tls } = spec.listeners
+  if (tls) volumes.push([{ name: 'tls', secret: { secretName: tls.secretName, defaultMode: 0o444 } }, TLS_DIRECTORY])
+  const sources = hasSecretFiles(form) ? buildSecretFiles(spec) : []
+  if (sources.length > 0)
+    volumes.push([{ name: 'secrets', projected: { sources, defaultMode: 0o444 } }, SECRETS_DIRECTORY])
+  return volumes
 }
 
 function buildContainer(spec: ImClusterSpec): V1Container {
@@ -62,7 +79,6 @@ function buildContainer(spec: ImClusterSpec): V1Container {
     terminationMessagePolicy: 'FallbackToLogsOnError',
   }
   if (spec.resources) container.resources = spec.resources
-  if (spec.listeners.tls) container.volumeMounts = [{ name: 'tls', mountPath: TLS_DIRECTORY, readOnly: true }]
   return container
 }
 
@@ -76,11 +92,17 @@ function buildProbe(
   return { httpGet: { path, port: 'admin' }, periodSeconds, timeoutSeconds, failureThreshold }
 }
 
+/** Over nodes, and as the spec says. Who says something of nodes, or nothing at all by an empty list, has it so. */
 function buildSpread(
   cluster: ImCluster,
   wanted: readonly V1TopologySpreadConstraint[] | undefined,
+  form: TemplateForm,
 ): V1TopologySpreadConstraint[] {
   const labelSelector = { matchLabels: buildSelector(cluster) }
-  if (wanted) return wanted.map((constraint) => Object.assign({ labelSelector }, constraint))
-  return [{ maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway', labelSelector }]
+  const given = (wanted ?? []).map((constraint) => Object.assign({ labelSelector }, constraint))
+  const settled = form === 1 || given.length === 0 || given.some(({ topologyKey }) => topologyKey === NODE)
+  if (wanted && settled) return given
+  return [...given, { maxSkew: 1, topologyKey: NODE, whenUnsatisfiable: 'ScheduleAnyway', labelSelector }]
 }
+
+const NODE = 'kubernetes.io/hostname'

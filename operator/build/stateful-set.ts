@@ -3,9 +3,10 @@ import type { ImCluster } from '../api/imcluster.ts'
 import { buildIdentity } from './identity.ts'
 import { statefulSets, type StatefulSet } from './objects.ts'
 import { buildPodTemplate } from './pod-template.ts'
+import { NEWEST_FORM, type TemplateForm } from './template-form.ts'
 
 /** Builds the StatefulSet of the gateways, named as the cluster: the pods are `<cluster>-<ordinal>`, their brokerIds. */
-export function buildStatefulSet(cluster: ImCluster): StatefulSet {
+export function buildStatefulSet(cluster: ImCluster, form: TemplateForm = NEWEST_FORM): StatefulSet {
   return {
     ...buildIdentity(statefulSets, cluster),
     spec: {
@@ -15,7 +16,7 @@ export function buildStatefulSet(cluster: ImCluster): StatefulSet {
       // Gateways need not wait for each other; and with OrderedReady one that never gets ready blocks its own correction.
       podManagementPolicy: 'Parallel',
       updateStrategy: { type: 'RollingUpdate' },
-      template: buildPodTemplate(cluster),
+      template: buildPodTemplate(cluster, form),
     },
   }
 }

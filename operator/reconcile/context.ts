@@ -10,6 +10,7 @@ import type { Logger } from '../logger.ts'
 import type { OperatorMetrics } from '../metrics.ts'
 import type { LeaseWatch } from './lease-watch.ts'
 import type { Mark } from './progress.ts'
+import type { KnownSecrets } from './secret-changes.ts'
 
 /** Index of stores by the cluster that an object belongs to, `namespace/name`. */
 export const BY_CLUSTER = 'cluster'
@@ -49,6 +50,7 @@ export class ClusterMemory {
   readonly #recorded = new Map<string, Map<string, number>>()
   readonly #outdated = new Map<string, string | undefined>()
   readonly #marks = new Map<string, Mark>()
+  readonly #secrets = new Map<string, KnownSecrets>()
 
   /** What was applied for a cluster, by kind and name. */
   applied(key: string): Map<string, Applied> {
@@ -83,7 +85,13 @@ export class ClusterMemory {
     return kept
   }
 
+  /** What is known of a cluster's Secrets: digests, never values. */
+  secrets(key: string): KnownSecrets {
+    return entryOf(this.#secrets, key, (): KnownSecrets => ({ readAt: -Infinity, digests: new Map(), late: undefined }))
+  }
+
   forget(key: string): void {
+    this.#secrets.delete(key)
     this.#marks.delete(key)
     this.#applied.delete(key)
     this.#unwritten.delete(key)

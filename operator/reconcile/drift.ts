@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { KubeObject } from '../runtime/resource.ts'
+import type { Applied } from './context.ts'
 
 /** On every object that the operator applies: the digest of what was applied. */
 const APPLIED = 'imcluster.io/applied'
@@ -25,4 +26,16 @@ export function isAsWanted(live: unknown, wanted: unknown): boolean {
   if (wanted === null || typeof wanted !== 'object') return live === wanted
   if (live === null || typeof live !== 'object') return false
   return Object.entries(wanted).every(([key, value]) => isAsWanted((live as Record<string, unknown>)[key], value))
+}
+
+/** Whether an object needs no apply: it is as it was last applied, by this process or another. */
+export function isApplied(live: KubeObject | undefined, wanted: KubeObject, last: Applied | undefined): boolean {
+  if (live === undefined) return false
+  if (last?.wanted === JSON.stringify(wanted) && last.version === versionOf(live)) return true
+  return isAsWanted(live, wanted)
+}
+
+/** Changes when somebody changes the object; where there is a generation, not with its status. */
+export function versionOf({ metadata }: KubeObject): string {
+  return metadata.generation === undefined ? (metadata.resourceVersion ?? '') : `generation ${metadata.generation}`
 }

@@ -12,6 +12,8 @@ export interface Observation {
   readonly directory: DirectoryState
   /** It has come no further for longer than spec.progressDeadlineSeconds, if it is on its way at all. */
   readonly standstill?: Fault | undefined
+  /** Secrets that gateways do not use as they are yet. */
+  readonly changing?: Fault | undefined
   /** What is wrong, the gravest first. */
   readonly faults: readonly Fault[]
 }

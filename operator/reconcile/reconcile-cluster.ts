@@ -15,6 +15,7 @@ import type { Observation } from './observation.ts'
 import { findObstacles } from './obstacles.ts'
 import { findCertificateFault, findPodFaults } from './pod-faults.ts'
 import { findStandstill, markProgress } from './progress.ts'
+import { findSecretChanges } from './secret-changes.ts'
 import { qualifyHosts } from './service-names.ts'
 import { buildStatus } from './status.ts'
 import { buildTransitionEvents } from './transition-events.ts'
@@ -109,10 +110,15 @@ async function observe(
     faults.push(...(await findObstacles(context.api, cluster, statefulSet, pods, signal)))
   }
   if (directory.round !== undefined) faults.push(...findGatewayTroubles(pods, directory.round.leases))
+  const secrets =
+    directory.round === undefined || deleted
+      ? { faults: [] }
+      : await findSecretChanges(context, cluster, statefulSet, pods, directory.round.leases, signal)
+  faults.push(...secrets.faults)
   const now = performance.now()
   const mark = context.memory.mark(key, markProgress(cluster.metadata.generation, statefulSet, pods, now))
   const [standstill] = deleted ? [] : findStandstill(mark, now, cluster.spec.progressDeadlineSeconds)
-  return { cluster, statefulSet, pods, directory, standstill, faults }
+  return { cluster, statefulSet, pods, directory, standstill, changing: secrets.changing, faults }
 }
 
 /** Writes the status if it changed. Cleanups are remembered until they are written. */
@@ -138,7 +144,7 @@ async function writeStatus(
   unwritten.splice(0, records.length)
 }
 
-function nextPass({ cluster, statefulSet, pods, directory, faults }: Observation): number {
+function nextPass({ cluster, statefulSet, pods, directory, changing, faults }: Observation): number {
   const { round } = directory
   if (round === undefined) return AWAY_MS
   const settled = pods.length === cluster.spec.replicas && statefulSet?.status?.readyReplicas === cluster.spec.replicas
@@ -149,6 +155,10 @@ function nextPass({ cluster, statefulSet, pods, directory, faults }: Observation
       cleanedAt === undefined && !pods.some(({ metadata }) => metadata.name === brokerId && metadata.uid === podUid),
   )
   const pace =
-    leaving || podless || round.departed.length > 0 ? BUSY_MS : settled && faults.length === 0 ? IDLE_MS : AWAY_MS
+    leaving || podless || round.departed.length > 0
+      ? BUSY_MS
+      : settled && faults.length === 0 && changing === undefined
+        ? IDLE_MS
+        : AWAY_MS
   return Math.min(pace, Math.max(round.waitMs ?? IDLE_MS, BUSY_MS))
 }

@@ -123,3 +123,10 @@ test('the latest 20 cleanups are kept, newest first, none twice', () => {
   )
   assert.equal(cleanups.filter(({ bootId }) => bootId === more.bootId).length, 1)
 })
+
+test('Secrets that gateways are about to use are progress, whatever its deadline, and no trouble', () => {
+  const changing = { reason: 'SecretsChanging', message: 'im-0 will use what the Secret auth holds in a moment' }
+  const standstill = { reason: 'ProgressDeadlineExceeded', message: 'no step was made' }
+  const { Ready, Progressing, Degraded } = verdicts(observe(2, whole, { changing, standstill }))
+  assert.deepEqual([Ready, Progressing, Degraded], ['True GatewaysReady', 'True SecretsChanging', 'False AsExpected'])
+})

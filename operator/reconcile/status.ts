@@ -91,7 +91,8 @@ function judgeReady({ cluster, statefulSet, faults }: Observation): Verdict {
 
 function judgeProgressing(observation: Observation): Verdict {
   const verdict = judgeStep(observation)
-  const { standstill } = observation
+  const { standstill, changing } = observation
+  if (verdict.reason === 'Complete' && changing !== undefined) return { status: 'True', ...changing }
   if (standstill === undefined || verdict.status !== 'True') return verdict
   return { status: 'False', reason: standstill.reason, message: `${verdict.message}; ${standstill.message}` }
 }

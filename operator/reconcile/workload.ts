@@ -10,8 +10,9 @@ import { buildStatefulSet } from '../build/stateful-set.ts'
 import { isApiError } from '../runtime/errors.ts'
 import { keyOf, type KubeObject, type Resource } from '../runtime/resource.ts'
 import { isOwnedBy, type ReconcileContext } from './context.ts'
-import { isAsWanted, withDigest } from './drift.ts'
+import { isApplied, versionOf, withDigest } from './drift.ts'
 import type { Fault } from './fault.ts'
+import { chooseForm } from './template-form.ts'
 
 /**
  * Makes the cluster's objects what the spec says. Objects that are as they were left are not written again.
@@ -37,7 +38,7 @@ export async function reconcileWorkload(
   const policy = buildNetworkPolicy(cluster)
   if (policy !== undefined) await apply(networkPolicies, policy)
   else await deleteObject(context, cluster, networkPolicies, signal)
-  await apply(statefulSets, buildStatefulSet(cluster))
+  await apply(statefulSets, buildStatefulSet(cluster, await chooseForm(context, cluster, signal)))
   return faults.filter((fault) => fault !== undefined)
 }
 
@@ -51,20 +52,15 @@ async function applyObject<T extends KubeObject>(
   const applied = context.memory.applied(keyOf(cluster))
   const wanted = withDigest(built)
   const name = `${resource.kind} ${wanted.metadata.name}`
-  const json = JSON.stringify(wanted)
   const live = context.readStored(resource, keyOf(wanted))
-  if (live !== undefined) {
-    const last = applied.get(name)
-    if (last?.wanted === json && last.version === versionOf(live)) return undefined
-    if (isAsWanted(live, wanted)) return undefined
-  }
+  if (isApplied(live, wanted, applied.get(name))) return undefined
   try {
     if (!isOwnedBy(live, cluster) && !(await isFree(context, cluster, resource, wanted, signal))) {
       const message = `${name} exists and belongs to somebody else; delete it, or give the ImCluster another name`
       return { reason: 'NameConflict', message }
     }
     const after = await context.api.apply(resource, wanted, { fieldManager: FIELD_MANAGER, signal })
-    applied.set(name, { wanted: json, version: versionOf(after) })
+    applied.set(name, { wanted: JSON.stringify(wanted), version: versionOf(after) })
     return undefined
   } catch (error) {
     if (!isApiError(error, 'INVALID', 'BAD_REQUEST', 'FORBIDDEN', 'NOT_FOUND')) throw error
@@ -102,9 +98,4 @@ async function deleteObject<T extends KubeObject>(
   await api.delete(resource, { namespace, name }, { uid, signal }).catch((error: unknown) => {
     if (!isApiError(error, 'NOT_FOUND', 'CONFLICT')) throw error
   })
-}
-
-/** Changes when somebody changes the object; where there is a generation, not with its status. */
-function versionOf({ metadata }: KubeObject): string {
-  return metadata.generation === undefined ? (metadata.resourceVersion ?? '') : `generation ${metadata.generation}`
 }

@@ -38,6 +38,8 @@ export interface ApplyOptions extends CallOptions {
   readonly fieldManager: string
   /** Takes over fields of other managers instead of failing with a conflict; the default. */
   readonly force?: boolean
+  /** Answers what the object would be, and changes nothing. */
+  readonly dryRun?: boolean
 }
 
 export interface DeleteOptions extends CallOptions {
@@ -217,6 +219,7 @@ export class KubeApi implements Disposable {
 
   async #apply<T extends KubeObject>(resource: Resource<T>, object: T, options: ApplyOptions, subresource?: string) {
     const query = new URLSearchParams({ fieldManager: options.fieldManager, force: String(options.force ?? true) })
+    if (options.dryRun === true) query.set('dryRun', 'All')
     const path = buildObjectPath(resource, object.metadata, subresource)
     return (await this.#write('PATCH', path, APPLY_PATCH, whole(resource, object), true, options, query)) as T
   }
