@@ -110,14 +110,15 @@ describe('the chart im-cluster', { skip: lacks('helm') }, () => {
   })
 
   it('has a key for tokens: made up, given, or of a Secret that is there', () => {
-    const key = (values: Json) => {
-      const { data } = find(renderChart(CHART, { ...own, ...values }), 'Secret', 'im-auth') as Rendered & { data: Json }
-      return Buffer.from(String(data['secret']), 'base64').toString('utf8')
-    }
+    const dataOf = (values: Json) =>
+      (find(renderChart(CHART, { ...own, ...values }), 'Secret', 'im-auth') as Rendered & { data: Json }).data
+    const key = (values: Json, of = 'secret') => Buffer.from(String(dataOf(values)[of]), 'base64').toString('utf8')
     assert.match(key({}), /^[A-Za-z0-9]{48}$/)
     assert.notEqual(key({}), key({}))
     const secret = '0123456789 "$\' äöü, at least 32 bytes'
     assert.equal(key({ auth: { secret } }), secret)
+    assert.equal(key({ auth: { secret, formerSecret: secret } }, 'former'), secret)
+    assert.deepEqual(Object.keys(dataOf({ auth: { secret } })), ['secret'])
     const auth = { existingSecret: 'mine', existingSecretKey: 'hs256' }
     const objects = renderChart(CHART, { ...own, auth })
     assert.ok(!objects.some(({ kind }) => kind === 'Secret'))

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 const LANES = [
   ['autoscaler', 'life-cycle', 'neighbours', 'rolling-restart', 'tls'],
   ['departures', 'image', 'memory', 'mistakes', 'servers-away', 'servers-misconfigured', 'stuck'],
+  ['image', 'memory', 'mistakes', 'secrets', 'servers-away', 'stuck'],
 ].map((names) => new Set(names.map((name) => `e2e/${name}.e2e.ts`)))
 
 interface Result {
