@@ -93,8 +93,11 @@ describe('Secrets that change while clients are connected', () => {
     return cluster.redis('ACL', 'SETUSER', 'im', 'on', '~*', '+@all', rule)
   }
 
-  async function writeSecret(name: string, stringData: Readonly<Record<string, string>>): Promise<void> {
-    await cluster.kubectl.apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name }, stringData })
+  /** Replaces what a Secret holds. As stringData, keys that are left out would stay. */
+  async function writeSecret(name: string, values: Readonly<Record<string, string>>): Promise<void> {
+    const entries = Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')])
+    const data: unknown = Object.fromEntries(entries)
+    await cluster.kubectl.apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name }, data })
   }
 
   /** Waits until every gateway has taken so many changes. */

@@ -88,7 +88,7 @@ export class Talk implements AsyncDisposable {
   async goesOn(): Promise<void> {
     const counts = this.#sent.map(({ length }) => length)
     await Promise.race([
-      Promise.all([0, 1].map((at) => this.#received[1 - at]?.until((counts[at] ?? 0) + 1))),
+      Promise.all([0, 1].map(async (at) => await this.#received[1 - at]?.until((counts[at] ?? 0) + 1))),
       this.#talking,
     ])
   }

@@ -10,8 +10,8 @@ export type TargetChange = 'none' | 'credentials' | 'place' | 'kind'
 
 /** Says what differs. The order of hosts does not matter. */
 export function compareTargets(from: RedisTarget, to: RedisTarget): TargetChange {
-  const [place, other] = [from, to].map(({ username: _, password: __, hosts, ...rest }) => {
-    return { ...rest, hosts: hosts.map(({ host, port }) => `${host}:${port}`).toSorted() }
+  const [place, other] = [from, to].map(({ kind, tls, hosts, db, masterName }) => {
+    return { kind, tls, hosts: hosts.map(({ host, port }) => `${host}:${port}`).toSorted(), db, masterName }
   })
   const single = from.kind === 'single' && to.kind === 'single' && from.db === to.db
   if (!isDeepStrictEqual(place, other)) return single ? 'place' : 'kind'

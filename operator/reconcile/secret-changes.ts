@@ -7,7 +7,7 @@ import { formOf, hasSecretFiles } from '../build/template-form.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import { isApiError } from '../runtime/errors.ts'
 import { keyOf } from '../runtime/resource.ts'
-import type { ReconcileContext } from './context.ts'
+import type { KnownSecrets, ReconcileContext } from './context.ts'
 import type { Fault } from './fault.ts'
 import { readSecret } from './secrets.ts'
 
@@ -16,23 +16,14 @@ const READ_MS = 15_000
 /** How long a change may take to be in use: the kubelet needs up to a minute and a half to show it to a pod. */
 const PATIENCE_MS = 180_000
 
-/** What the operator remembers of a cluster's Secrets. */
-export interface KnownSecrets {
-  readAt: number
-  /** By group, with the version of the Secret and the keys that it is of. */
-  digests: Map<SecretGroup, { readonly of: string; readonly digest: string }>
-  /** What gateways do not use yet, and since when. */
-  late: { readonly of: string; readonly since: number } | undefined
-}
-
 /** Gateways that do not use what a Secret holds. */
-export interface SecretDifference {
+interface SecretDifference {
   readonly secret: string
   readonly pods: readonly Pod[]
 }
 
 /** What is to be said of Secrets that changed. `changing`: it may still pass by itself. */
-export interface SecretVerdict {
+interface SecretVerdict {
   readonly changing?: Fault
   readonly faults: readonly Fault[]
 }
@@ -78,7 +69,7 @@ export async function findSecretChanges(
 }
 
 /** @param overdue whether they have been there for longer than a change takes */
-export function judgeDifferences(
+function judgeDifferences(
   { metadata: { name, namespace } }: ImCluster,
   differences: readonly SecretDifference[],
   leases: ReadonlyMap<string, Lease>,
