@@ -12,6 +12,8 @@ export type ServerCommand =
 const servers = {
   redis: { binary: 'redis-server', image: 'redis:7.0.15-bookworm', debianPackage: 'redis-server' },
   nats: { binary: 'nats-server', image: 'nats:2.15.2', debianPackage: 'nats-server' },
+  // Only as a program: in a container it would not reach the gateways on 127.0.0.1.
+  haproxy: { binary: 'haproxy', image: undefined, debianPackage: 'haproxy' },
 } as const
 export type ServerName = keyof typeof servers
 
@@ -24,17 +26,21 @@ export async function findServer(name: ServerName): Promise<ServerCommand | unde
   const { binary, image } = servers[name]
   const file = await findOnPath(binary)
   if (file !== undefined) return { kind: 'binary', file }
-  if (await succeeds('docker', ['image', 'inspect', image])) return { kind: 'container', image }
+  if (image !== undefined && (await succeeds('docker', ['image', 'inspect', image])))
+    return { kind: 'container', image }
   return undefined
 }
 
 /**
- * Makes sure that every server can be run: from the PATH, else in Docker, else installed by apt-get, saying what it does.
+ * Makes sure that servers can be run: from the PATH, else in Docker, else installed by apt-get, saying what it does.
  *
  * @throws Error that says what to install, when none of that works.
  */
-export async function provideServers(print: (line: string) => void): Promise<void> {
-  for (const name of ['redis', 'nats'] as const) {
+export async function provideServers(
+  print: (line: string) => void,
+  names: readonly ServerName[] = ['redis', 'nats'],
+): Promise<void> {
+  for (const name of names) {
     if (await findServer(name)) continue
     if ((await pull(name, print)) && (await findServer(name))) continue
     if ((await install(name, print)) && (await findServer(name))) continue
@@ -44,11 +50,11 @@ export async function provideServers(print: (line: string) => void): Promise<voi
 
 /** What to do when a server is not to be had. */
 export function explainMissing(name: ServerName): string {
-  const { binary, debianPackage } = servers[name]
+  const { binary, image, debianPackage } = servers[name]
+  const docker = image === undefined ? '' : ', or start Docker'
   return (
     `${binary} was not found on the PATH, and could be had neither from Docker nor from the package manager. Install it ` +
-    `(Debian, Ubuntu: apt install ${debianPackage}; macOS: brew install ${name === 'nats' ? 'nats-server' : 'redis'}), ` +
-    'or start Docker.'
+    `(Debian, Ubuntu: apt install ${debianPackage}; macOS: brew install ${name === 'nats' ? 'nats-server' : name})${docker}.`
   )
 }
 
@@ -70,6 +76,7 @@ async function findOnPath(binary: string): Promise<string | undefined> {
 
 async function pull(name: ServerName, print: (line: string) => void): Promise<boolean> {
   const { binary, image } = servers[name]
+  if (image === undefined) return false
   if (!(await succeeds('docker', ['version', '--format', '{{.Server.Version}}']))) return false
   print(`${binary} is not on the PATH; pulling the Docker image ${image} …`)
   return runVisibly('docker', ['pull', '--quiet', image], PULL_DEADLINE_MS)
