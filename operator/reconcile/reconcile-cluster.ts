@@ -24,7 +24,7 @@ import { reconcileWorkload } from './workload.ts'
 /** How soon to come again: while something goes on; while Redis or NATS is away; when all is well. */
 const BUSY_MS = 1_000
 const AWAY_MS = 3_000
-const IDLE_MS = 30_000
+const IDLE_MS = 10_000
 
 /**
  * Brings one cluster to what its spec says, and its status to what there is. One pass of a level-based loop: it reads
@@ -94,9 +94,9 @@ async function observe(
   const pods = context.pods.find(BY_CLUSTER, key)
   const faults = [...specFaults]
   if (directory.fault !== undefined) faults.push(directory.fault)
-  // A gateway that is ready has NATS: who asks only when one is not asks seldom.
+  // Gateways that are ready tell it themselves in their leases: who asks only when one is not, or they cannot, asks seldom.
   const ready = statefulSet?.status?.readyReplicas ?? 0
-  if (ready < cluster.spec.replicas && pods.length > 0) {
+  if ((ready < cluster.spec.replicas || directory.round === undefined) && pods.length > 0) {
     const servers = cluster.spec.nats.servers.map((server) => qualifyHosts(server, cluster.metadata.namespace ?? ''))
     const nats = await findNatsFault(servers, signal)
     const advice = 'check spec.nats.servers, and whether NATS runs'
