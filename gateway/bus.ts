@@ -128,7 +128,12 @@ export class Bus implements AsyncDisposable {
 
   /** Whether a message to this broker's own subject came back lately. */
   get working(): boolean {
-    return this.#connected && performance.now() - this.#probedAt < PROBE_VALID_MS
+    return this.#connected && this.ageMs < PROBE_VALID_MS
+  }
+
+  /** How long ago that was, in milliseconds; Infinity before the first. */
+  get ageMs(): number {
+    return performance.now() - this.#probedAt
   }
 
   /**

@@ -29,6 +29,7 @@ export class Dispatcher implements ConnectionEvents {
   readonly #cursors: CursorWriter
   readonly #memory: MemoryBudget
   #draining = false
+  #refusal: AbortSignal | undefined
 
   constructor(logins: LoginService, router: Router, presence: Presence, cursors: CursorWriter, memory: MemoryBudget) {
     this.#logins = logins
@@ -58,6 +59,20 @@ export class Dispatcher implements ConnectionEvents {
     })
   }
 
+  /** Lets nobody in until the signal aborts: other gateways have what this one lacks. Who is logged in stays. */
+  refuseUntil(signal: AbortSignal): void {
+    this.#refusal = signal
+  }
+
+  /** The connections that are logged in. */
+  get loggedIn(): Connection[] {
+    return [...this.#guests].flatMap(([connection, { session }]) => (session === undefined ? [] : [connection]))
+  }
+
+  get #refuses(): boolean {
+    return this.#refusal?.aborted === false
+  }
+
   closeAll(code: CodeName): void {
     for (const connection of this.#guests.keys()) connection.close(code)
   }
@@ -76,6 +91,7 @@ export class Dispatcher implements ConnectionEvents {
   opened(connection: Connection, loggedIn: () => void): void {
     // Its handshake began before the listeners were closed.
     if (this.#draining) return connection.close('going_away')
+    if (this.#refuses) return connection.close('cut_off')
     if (this.#memory.underPressure) return connection.close('overloaded')
     this.#guests.set(connection, { loggedIn })
   }
@@ -86,6 +102,7 @@ export class Dispatcher implements ConnectionEvents {
     const { session } = guest
     if (session === undefined) {
       if (frame.type !== 'login') throw new ProtocolError('login_required')
+      if (this.#refuses) throw new ProtocolError('cut_off')
       if (this.#memory.underPressure) throw new ProtocolError('overloaded')
       guest.login = this.#login(connection, guest, frame)
       return connection.hold(guest.login, REQUEST_BYTES, true)

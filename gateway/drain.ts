@@ -4,7 +4,9 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { Logger } from './logger.ts'
 import type { GatewaySettings } from './settings.ts'
 
-const TICK_MS = 50
+export const TICK_MS = 50
+
+export type DrainSettings = Pick<GatewaySettings, 'drainRate' | 'drainJitterMs' | 'drainDeadlineMs'>
 
 /**
  * Asks every client to go away, at a bounded rate, and waits until they have moved or the deadline passes. `hurry` cuts
@@ -14,29 +16,36 @@ const TICK_MS = 50
  */
 export async function drainConnections(
   dispatcher: Dispatcher,
-  settings: GatewaySettings,
+  settings: DrainSettings,
   logger: Logger,
   hurry: AbortSignal,
 ): Promise<number> {
   const deadline = performance.now() + settings.drainDeadlineMs
-  const perTick = (settings.drainRate * TICK_MS) / 1000
+  const ask = createAsking(settings)
   const toAsk: Connection[] = []
   logger.info({ connections: dispatcher.size }, 'draining')
   for (const { connection, login } of dispatcher.drain()) {
     void Promise.allSettled([login]).then(() => toAsk.push(connection))
   }
-  let asked = 0
-  let allowance = 0
   while (dispatcher.size > 0 && performance.now() < deadline && !hurry.aborted) {
-    allowance = Math.min(allowance + perTick, toAsk.length)
-    const deadlineMs = Math.max(0, Math.round(deadline - performance.now()))
-    for (const connection of toAsk.slice(asked, Math.floor(allowance))) {
-      const delayMs = Math.round(Math.random() * Math.min(settings.drainJitterMs, deadlineMs / 2))
-      connection.send({ type: 'goAway', delayMs, deadlineMs })
-    }
-    asked = Math.floor(allowance)
+    ask(toAsk, Math.max(0, Math.round(deadline - performance.now())))
     await delay(TICK_MS)
   }
   if (dispatcher.size > 0) logger.warn({ connections: dispatcher.size }, 'clients did not move in time')
   return dispatcher.size
+}
+
+/** What asks, each TICK_MS, as many of those that wait as the rate allows, and takes them from the list. */
+export function createAsking({ drainRate, drainJitterMs }: DrainSettings) {
+  const perTick = (drainRate * TICK_MS) / 1000
+  let allowance = 0
+  return (waiting: Connection[], deadlineMs: number): void => {
+    allowance = Math.min(allowance + perTick, waiting.length)
+    const asked = waiting.splice(0, Math.floor(allowance))
+    allowance -= asked.length
+    for (const connection of asked) {
+      const delayMs = Math.round(Math.random() * Math.min(drainJitterMs, deadlineMs / 2))
+      connection.send({ type: 'goAway', delayMs, deadlineMs })
+    }
+  }
 }

@@ -4,24 +4,28 @@ import type { BrokerState, Incarnation, Lease } from '../session/broker.ts'
 import { AdminServer } from '../process/admin-server.ts'
 import { Keys } from '../session/keys.ts'
 import { BrokerLease } from '../session/lease.ts'
-import { closeRedis, isLoading, type RedisClient } from '../session/redis.ts'
+import { closeRedis, isLoading } from '../session/redis.ts'
 import { Bus } from './bus.ts'
 import { ConnectionTable } from './connection-table.ts'
 import { drainConnections } from './drain.ts'
 import { GatewayError } from './errors.ts'
 import { cleanFormerIncarnations, leaveDirectory } from './incarnation-cleanup.ts'
 import { LeaseKeeper, RENEWALS } from './lease-keeper.ts'
+import { LinkWatch } from './link-watch.ts'
+import { createLinks } from './links.ts'
 import { listenError } from './listener.ts'
 import { createListeners } from './listeners.ts'
 import type { Logger } from './logger.ts'
 import { openMemoryBudget } from './memory-watch.ts'
 import { Metrics } from './metrics.ts'
+import { findServers, Peers } from './peers.ts'
 import { PrimaryWatch } from './primary-watch.ts'
 import { openRedis, startRedis } from './redis-link.ts'
 import { RedisWatch } from './redis-watch.ts'
 import { createSecretUsers } from './secret-users.ts'
 import { SecretWatch } from './secret-watch.ts'
 import { Secrets } from './secrets.ts'
+import { sendAway } from './send-away.ts'
 import { createServices } from './services.ts'
 import type { GatewaySettings } from './settings.ts'
 import { TlsCredentials } from './tls-credentials.ts'
@@ -67,10 +71,11 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     new AdminServer(
       metrics.registry,
       () => {
-        if (state === 'ready') return findAway(redis, keeper, bus, troubles)
+        if (state === 'ready') return linkWatch.missing
         return [state === 'starting' ? `starting: waiting for ${waitingFor}` : state]
       },
       () => troubles.list.map(({ message }) => message),
+      { '/links': () => (state === 'ready' || state === 'draining' ? linkWatch.report : { state }) },
     ),
   )
   const { listenHost, adminPort: wantedPort } = settings
@@ -101,6 +106,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
         troubles: troubles.list,
         redisPersistent: watch.persistent,
         secrets: secrets.digests,
+        adminPort,
       }),
       {
         recreated: () => {
@@ -112,6 +118,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
       logger,
     ),
   )
+  const linkStates = createLinks(redis, keeper, bus, troubles)
   const links = {
     settings,
     secrets: secretsInUse,
@@ -123,7 +130,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     memory,
     metrics,
     logger,
-    holdsLease: () => keeper.holds,
+    holdsLease: () => linkStates.redis.works,
     redisLoads: () => isLoading(redis),
   }
   const { dispatcher, verifier, ghosts, busEvents } = createServices(links, stack)
@@ -151,16 +158,30 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
 
   const listeners = createListeners(settings, tls, metrics, logger, dispatcher, memory)
   stack.defer(() => listeners.close())
+  const end = AbortSignal.any([stop, replaced.signal])
+  const linkWatch = stack.use(
+    new LinkWatch({
+      links: linkStates,
+      peers: new Peers(redis, keys, incarnation),
+      incarnation,
+      servers: () => findServers({ ...settings, ...secrets.inUse }),
+      troubles,
+      logger,
+      sendAway: (until) => sendAway(dispatcher, listeners, settings, logger, { until, end }),
+    }),
+  )
+
   const ports = await listeners.listen()
   state = 'ready'
   await keeper.renew()
+  linkWatch.look()
   const { bootId, podUid } = incarnation
   logger.info({ ...ports, adminPort, bootId, podUid }, 'ready for connections')
 
-  const end = AbortSignal.any([stop, replaced.signal])
   if (!end.aborted) await once(end, 'abort')
   state = 'draining'
   listeners.close()
+  void linkWatch[Symbol.asyncDispose]()
   if (!replaced.signal.aborted) {
     void keeper.renew()
     const left = await drainConnections(dispatcher, settings, logger, replaced.signal)
@@ -170,16 +191,6 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   await dispatcher.left()
   if (replaced.signal.aborted) throw replacedError(settings.brokerId, replaced.signal.reason as Lease)
   logger.info('drained')
-}
-
-/** What a ready gateway needs and does not have. */
-function findAway(redis: RedisClient, keeper: LeaseKeeper, bus: Bus, troubles: Troubles): string[] {
-  const away: string[] = []
-  if (redis.status !== 'ready' || !keeper.holds) {
-    away.push(troubles.get('RedisLoading') ?? troubles.get('RedisRefusesWrites') ?? 'Redis does not answer')
-  }
-  if (!bus.working) away.push(troubles.get('NatsForbidden') ?? troubles.get('NatsRefused') ?? 'NATS does not answer')
-  return away
 }
 
 function replacedError(brokerId: string, { podUid, bootId, host }: Lease): GatewayError {

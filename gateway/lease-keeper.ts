@@ -37,7 +37,12 @@ export class LeaseKeeper implements AsyncDisposable {
 
   /** Whether the last renewal surely still holds, by this process' own clock. */
   get holds(): boolean {
-    return performance.now() - this.#heldSince < this.#leaseMs - this.#leaseMs / RENEWALS / 2
+    return this.ageMs < this.#leaseMs - this.#leaseMs / RENEWALS / 2
+  }
+
+  /** How long ago the last renewal was sent that Redis took, in milliseconds. */
+  get ageMs(): number {
+    return performance.now() - this.#heldSince
   }
 
   /** Renews now. Never rejects. */

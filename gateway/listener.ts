@@ -49,6 +49,7 @@ export class Listener {
    * @throws GatewayError LISTEN_FAILED that names the port and the setting
    */
   async listen(host: string, port: number, settingName: string): Promise<number> {
+    if (this.#server.listening) return port
     this.#server.listen({ ...buildListenOptions(host, port), backlog: BACKLOG })
     try {
       await once(this.#server, 'listening')

@@ -21,6 +21,8 @@ export interface Listeners {
   listen(): Promise<{ tcpPort: number; wsPort: number }>
   /** Accepts no more. */
   close(): void
+  /** Accepts again, on the same ports. @throws GatewayError LISTEN_FAILED */
+  reopen(): Promise<void>
 }
 
 export function createListeners(
@@ -49,11 +51,15 @@ export function createListeners(
   })
   const websocket = new Listener(admission, tls, metrics, upgrade)
 
+  let { tcpPort, wsPort } = settings
+  const listen = async () => {
+    tcpPort = await tcp.listen(settings.listenHost, tcpPort, 'IM_TCP_PORT')
+    wsPort = await websocket.listen(settings.listenHost, wsPort, 'IM_WS_PORT')
+    return { tcpPort, wsPort }
+  }
   return {
-    listen: async () => ({
-      tcpPort: await tcp.listen(settings.listenHost, settings.tcpPort, 'IM_TCP_PORT'),
-      wsPort: await websocket.listen(settings.listenHost, settings.wsPort, 'IM_WS_PORT'),
-    }),
+    listen,
+    reopen: async () => void (await listen()),
     close: () => {
       tcp.close()
       websocket.close()

@@ -126,6 +126,8 @@ export class LoginService {
 
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
     const { directory, table, departures, logger } = this.#context
+    // Before any work: in an outage all come again and again.
+    if (!this.#context.holdsLease()) throw new ProtocolError('unavailable')
     const principal = await this.#authenticate(frame.token)
     const draft = this.#buildDraft(connection, principal, frame)
     if (!connection.open) return undefined

@@ -83,7 +83,7 @@ const table = {
   ),
   TCP_PORT: port(9000, 'port of raw TCP'),
   WS_PORT: port(8080, 'port of WebSocket'),
-  ADMIN_PORT: port(9090, 'port of /livez, /readyz and /metrics'),
+  ADMIN_PORT: port(9090, 'port of /livez, /readyz, /metrics and, for other gateways, /links'),
   TLS_CERT_FILE: text('', 'PEM certificate chain; with it both listeners speak TLS, and a changed file is read again'),
   TLS_KEY_FILE: text('', 'PEM private key'),
   AUTH_MODE: choice(['secret', 'jwks', 'none'], 'secret', 'how tokens are checked; `none` believes `<appId>:<userId>`'),

@@ -4,14 +4,17 @@ import type { Metrics } from './metrics.ts'
 
 /** What is wrong around a gateway, and mostly passes only when somebody acts. Also the reason of an ImCluster's condition. */
 export type TroubleReason =
+  | 'GatewayCutOff'
   | 'NatsForbidden'
   | 'NatsPayloadTooSmall'
   | 'NatsRefused'
+  | 'NatsUnavailable'
   | 'RedisEvicts'
   | 'RedisFull'
   | 'RedisLoading'
   | 'RedisRefusesWrites'
   | 'RedisForeignKey'
+  | 'RedisUnavailable'
   | 'SecretUnusable'
 
 /** Tells of troubles by log (when one begins, changes or ends), metric, /readyz and, by way of the lease, to the operator. */

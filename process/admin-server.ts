@@ -9,12 +9,20 @@ const REQUEST_TIMEOUT_MS = 5_000
 /** What is missing for this process to be ready; an empty list when it is. */
 export type Readiness = () => readonly string[]
 
+/** More paths, each with what answers it as JSON. */
+export type Documents = Readonly<Record<string, () => unknown>>
+
 /** Serves /livez, /readyz and /metrics to Kubernetes and Prometheus, on a port of its own. */
 export class AdminServer implements AsyncDisposable {
   readonly #server: Server
 
   /** @param notes what to tell with the `ok` of /readyz, a line each */
-  constructor(registry: Registry, readiness: Readiness, notes: () => readonly string[] = () => []) {
+  constructor(
+    registry: Registry,
+    readiness: Readiness,
+    notes: () => readonly string[] = () => [],
+    documents: Documents = {},
+  ) {
     this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
       const reply = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
@@ -23,6 +31,8 @@ export class AdminServer implements AsyncDisposable {
       // Not by the URL class, which throws at some of what a client may ask for.
       const [pathname] = (request.url ?? '').split('?', 1)
       if (request.method !== 'GET' && request.method !== 'HEAD') return reply(405, 'use GET\n')
+      const document = Object.hasOwn(documents, pathname ?? '') ? documents[pathname ?? ''] : undefined
+      if (document !== undefined) return reply(200, JSON.stringify(document()), 'application/json')
       switch (pathname) {
         case '/livez':
           return reply(200, 'ok\n')

@@ -28,6 +28,7 @@ export const codes = {
   broker_replaced: { code: 4101, message: 'another process took over the identity of this gateway' },
   too_many_connections: { code: 4102, message: 'the gateway holds as many connections as it may' },
   overloaded: { code: 4103, message: 'the gateway has no memory left for more; connect to another' },
+  cut_off: { code: 4104, message: 'the gateway is cut off from Redis or NATS; connect to another' },
 
   // 4200–4229: the connection ends; do not reconnect without changing something.
   frame_malformed: { code: 4200, message: 'a frame does not follow the protocol' },

@@ -40,6 +40,8 @@ export interface Lease extends Incarnation {
   readonly acquiredAt?: number | undefined
   /** Digests of the secrets that it uses. Absent before 0.3. */
   readonly secrets?: SecretDigests | undefined
+  /** Where other gateways ask its holder, on its host, what it reaches. Absent before 0.3. */
+  readonly adminPort?: number | undefined
 }
 
 const incarnation = z.object({
@@ -65,6 +67,7 @@ const lease = incarnation.extend({
   redisPersistent: z.boolean().optional().catch(undefined),
   acquiredAt: z.number().optional().catch(undefined),
   secrets: z.object({ redis: digest, nats: digest, auth: digest }).optional().catch(undefined),
+  adminPort: z.number().int().min(1).max(65_535).optional().catch(undefined),
 })
 
 /** The `incarnation` field of a session. */

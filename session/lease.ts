@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseLease, type Incarnation, type Lease, type RegisteredIncarnation } from './broker.ts'
+import { parseLease, parseRegistered, type Incarnation, type Lease, type RegisteredIncarnation } from './broker.ts'
 import { SessionError } from './errors.ts'
 import { brokerField, type Keys } from './keys.ts'
 import type { FunctionArgument } from './functions.ts'
@@ -15,7 +15,7 @@ export interface LeaseOptions {
 }
 
 /** What a lease tells of its holder besides who it is. */
-export type LeaseLoad = Pick<Lease, 'state' | 'connections' | 'troubles' | 'redisPersistent' | 'secrets'>
+export type LeaseLoad = Pick<Lease, 'state' | 'connections' | 'troubles' | 'redisPersistent' | 'secrets' | 'adminPort'>
 
 /**
  * `recreated`: the lease was missing, or that of a process before this one, because Redis lost its data or was set back, or
@@ -172,4 +172,15 @@ export async function readLeases(
     if (lease) leases.set(brokerId, lease)
   }
   return leases
+}
+
+/**
+ * Leases that are alive, of a random sample of so many entries of the register. Its cost does not grow with the cluster.
+ *
+ * @throws SessionError `redis_unavailable` or `redis_failed`
+ */
+export async function sampleLeases(redis: RedisClient, keys: Keys, entries: number): Promise<Lease[]> {
+  const flat = (await guard(redis.hrandfield(keys.brokers(), entries, 'WITHVALUES'))) as string[]
+  const found = flat.flatMap((value, at) => (at % 2 === 1 ? (parseRegistered(value)?.brokerId ?? []) : []))
+  return [...(await readLeases(redis, keys, [...new Set(found)])).values()]
 }

@@ -10,6 +10,7 @@ const LANES = [
   ['autoscaler', 'life-cycle', 'neighbours', 'rolling-restart', 'tls'],
   ['departures', 'image', 'memory', 'mistakes', 'servers-away', 'servers-misconfigured', 'stuck'],
   ['image', 'memory', 'mistakes', 'secrets', 'servers-away', 'stuck'],
+  ['cut-off', 'image', 'memory', 'mistakes', 'servers-away', 'stuck'],
 ].map((names) => new Set(names.map((name) => `e2e/${name}.e2e.ts`)))
 
 interface Result {

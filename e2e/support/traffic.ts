@@ -60,16 +60,17 @@ export class Traffic implements AsyncDisposable {
     this.#running = Promise.all(pairs.map((pair) => this.#talk(pair))).then(() => undefined)
   }
 
-  static async start(cluster: TestCluster, pairs = 4): Promise<Traffic> {
-    const opened = Array.from({ length: pairs }, async (_, at): Promise<Pair> => {
-      const url = at % 2 === 0 ? urls.tcp : urls.websocket
+  /** @param at where the clients connect to */
+  static async start(cluster: TestCluster, pairs = 4, at: typeof urls = urls): Promise<Traffic> {
+    const opened = Array.from({ length: pairs }, async (_, index): Promise<Pair> => {
+      const url = index % 2 === 0 ? at.tcp : at.websocket
       const [sender, recipient] = await Promise.all([
-        openClient(cluster, `sender-${at}`, url),
-        openClient(cluster, `recipient-${at}`, url),
+        openClient(cluster, `sender-${index}`, url),
+        openClient(cluster, `recipient-${index}`, url),
       ])
       const received: string[] = []
       recipient.on('message', (message) => void received.push(message.text()))
-      return { to: `recipient-${at}`, sender, recipient, accepted: [], received }
+      return { to: `recipient-${index}`, sender, recipient, accepted: [], received }
     })
     return new Traffic(await Promise.all(opened))
   }

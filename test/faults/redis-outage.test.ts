@@ -58,9 +58,9 @@ async function interruptRedis(cluster: TestCluster, { bob, carol }: People, sign
   await cluster.redis.stop(signal)
   const pending = bob.client.send('alice', 'meanwhile 1')
   for (const brokerId of ['gw-0', 'gw-1']) {
-    await until(`${brokerId} is not ready`, async () => {
+    await until(`${brokerId} knows that all lack it, and stays ready`, async () => {
       const { status, body } = await readiness(cluster.gateway(brokerId))
-      return status === 503 && body === 'Redis does not answer'
+      return status === 200 && /^ok\nRedis does not answer; (the|no) other gateway/.test(body)
     })
   }
   const refused = await carol.send('alice', 'refused')
