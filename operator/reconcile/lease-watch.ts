@@ -11,7 +11,7 @@ const MOST_MS = 30_000
 const MARGIN_MS = 100
 
 /**
- * Watches the leases of idle clusters: one that ends wakes a pass, which nothing else would for up to half a minute. It asks
+ * Watches the leases of idle clusters: one that ends wakes a pass, which nothing else would before the next one is due. It asks
  * how long the leases have to live, and again when the first of them would have ended: with leases of 6 s that are renewed
  * every 2 s that is every 4 s or so, a PTTL for each gateway in one round trip. A pass would read much more.
  */
