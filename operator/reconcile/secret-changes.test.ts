@@ -26,7 +26,7 @@ async function leaseOf(at: number, key: string | undefined, more: Partial<Lease>
 }
 
 /** What is said, pass by pass, of gateways whose Secret holds a key. */
-function watch() {
+function watch(of = cluster) {
   const memory = new ClusterMemory()
   let version = 0
   let secret = ''
@@ -48,7 +48,7 @@ function watch() {
     },
     async look(pods: readonly Pod[], leases: readonly [string, Lease][], now: number) {
       const context = { api, memory }
-      const said = await findSecretChanges(context, cluster, statefulSet, pods, new Map(leases), signal, now)
+      const said = await findSecretChanges(context, of, statefulSet, pods, new Map(leases), signal, now)
       return [said.changing?.message, ...said.faults.map(({ reason, message }) => `${reason}: ${message}`)]
     },
   }
@@ -97,4 +97,18 @@ test('nothing is said of 0.2.0, of a roll-out under way, of pods that go, and of
     const said = await secrets.look([buildPod(0)], [await leaseOf(0, 'old', { troubles })], now)
     assert.equal(said.length, 1)
   }
+})
+
+test('a gateway that is ready, and not in the Redis that the Secret names now, uses another one: a restart is not advised', async () => {
+  const secrets = watch(buildTestCluster({ redis: { urlSecretRef: { name: 'team-redis', key: 'secret' } } }))
+  secrets.set('redis://elsewhere')
+  const status = { conditions: [{ type: 'Ready', status: 'True' }] }
+  const pods = [Object.assign(buildPod(0), { status }), buildPod(1)]
+  assert.match((await secrets.look(pods, [], 0)).join(), /^im-0 will use what the Secret team-redis holds/)
+  const said = (await secrets.look(pods, [], 5 * MINUTE)).join()
+  assert.match(
+    said,
+    /^,SecretOutdated: im-0: ready, and not heard of in the Redis that the Secret team-redis names now: /,
+  )
+  assert.doesNotMatch(said, /restart/)
 })

@@ -86,12 +86,22 @@ function judgeDifferences(
     })
     const coming = overdue ? [] : pods.filter((pod) => !stuck.includes(pod))
     if (coming.length > 0) changing.push(`${listNames(coming)} will use what the Secret ${secret} holds in a moment`)
-    if (stuck.length > 0) outdated.push(`${listNames(stuck)}: not what the Secret ${secret} holds is used; ${remedy}`)
+    const [elsewhere, late] = split(stuck, ({ metadata }) => leases.get(metadata.name) === undefined)
+    if (late.length > 0) outdated.push(`${listNames(late)}: not what the Secret ${secret} holds is used; ${remedy}`)
+    if (elsewhere.length > 0) outdated.push(`${listNames(elsewhere)}: ready, and ${notThere(secret)}`)
   }
   return {
     ...(changing.length > 0 && { changing: { reason: 'SecretsChanging', message: changing.join('; ') } }),
     faults: outdated.map((message) => ({ reason: 'SecretOutdated', message })),
   }
+}
+
+/** A restart would bring gateways to another Redis one after another: they would not see each other meanwhile. */
+function notThere(secret: string): string {
+  return (
+    `not heard of in the Redis that the Secret ${secret} names now: it is another one, with other data; correct the Secret, or see ` +
+    '"Moving to another Redis" in docs/operations.md'
+  )
 }
 
 /** Gateways of 0.2.0 say nothing of what they use; but one whose lease is elsewhere uses another Redis. */
@@ -143,6 +153,10 @@ async function readDigests(
     digests.set(group, { of, digest })
   }
   known.digests = digests
+}
+
+function split<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [first: Item[], others: Item[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))]
 }
 
 /** Gateways that a message names; of the others it has the number. */
