@@ -1,8 +1,9 @@
 import { z } from 'zod'
 
 const user = { appId: z.number().int().nonnegative(), userId: z.string() }
+const MAX_TRIED = 128
 /** Brokers that a transient message has gone to already, so that a corrected route does not deliver it twice. */
-const tried = z.array(z.string()).max(128)
+const tried = z.array(z.string()).max(MAX_TRIED)
 
 /** What one broker tells another over `broker.<id>`. Those marked with a frame carry one encoded `message` or `notice`. */
 const recordSchema = z.discriminatedUnion('type', [
@@ -65,16 +66,22 @@ export function* decodeBusRecords(bytes: Uint8Array): Generator<readonly [BusRec
   }
   while (at < buffer.length) {
     const value = parseJson(take())
-    const record = isPush(value) ? value : recordSchema.parse(value)
+    const record = isMessage(value) ? value : recordSchema.parse(value)
     yield [record, take()] as const
   }
 }
 
-/** Whether it is what comes for each message: checked by hand, as the schema takes many times as long. */
-function isPush(value: unknown): value is BusRecord & { type: 'push' } {
-  const { type, appId, userId, epoch, seq } = Object(value) as Record<string, unknown>
-  if (type !== 'push' || typeof userId !== 'string' || typeof epoch !== 'string') return false
-  return Number.isSafeInteger(appId) && Number.isSafeInteger(seq) && (appId as number) >= 0 && (seq as number) > 0
+/** Whether it is of the kinds that there is one of for each message: checked by hand, as the schema takes many times as long. */
+function isMessage(value: unknown): value is BusRecord & { type: 'push' | 'transient' } {
+  const { type, appId, userId, epoch, seq, origin, tried } = Object(value) as Record<string, unknown>
+  if (typeof userId !== 'string' || !isCount(appId)) return false
+  if (type === 'push') return typeof epoch === 'string' && isCount(seq) && seq > 0
+  if (type !== 'transient' || typeof origin !== 'string' || !Array.isArray(tried)) return false
+  return tried.length <= MAX_TRIED && tried.every((brokerId) => typeof brokerId === 'string')
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function parseJson(bytes: Buffer): unknown {
