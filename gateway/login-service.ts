@@ -124,16 +124,20 @@ export class LoginService {
     this.#context.table.get(connectionId)?.connection.close(code, { clientType, ...message })
   }
 
+  /** @throws ProtocolError unavailable while Redis is away */
+  #checkDirectory(): void {
+    if (this.#context.holdsLease()) return
+    throw new ProtocolError('unavailable', this.#context.redisLoads() ? LOADING : undefined)
+  }
+
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
     const { directory, table, departures, logger } = this.#context
     // Before any work: in an outage all come again and again.
-    if (!this.#context.holdsLease()) throw new ProtocolError('unavailable')
+    this.#checkDirectory()
     const principal = await this.#authenticate(frame.token)
     const draft = this.#buildDraft(connection, principal, frame)
     if (!connection.open) return undefined
-    if (!this.#context.holdsLease()) {
-      throw new ProtocolError('unavailable', this.#context.redisLoads() ? LOADING : undefined)
-    }
+    this.#checkDirectory()
 
     // In the table before the directory knows of it: from the commit on pushes and evictions may come.
     const session = new ClientSession(connection, draft, new InboxDelivery(connection, draft, this.#context.delivery))
