@@ -24,7 +24,7 @@ export interface GatewayProcess extends AsyncDisposable {
   logs(): readonly LogLine[]
   /** Resolves with the first log line, past or future, that satisfies `predicate`; rejects at the deadline or on exit. */
   waitForLog(predicate: (line: LogLine) => boolean, timeoutMs: number): Promise<LogLine>
-  /** Resolves once /readyz answers 200. */
+  /** Resolves once /readyz answers 200, and Redis and NATS are there: in an outage of all a gateway stays ready. */
   ready(timeoutMs: number): Promise<void>
   kill(signal: NodeJS.Signals): void
 }
@@ -143,13 +143,22 @@ async function waitUntilReady(child: Child, adminUrl: string, timeoutMs: number)
     try {
       const response = await fetch(`${adminUrl}/readyz`, { signal: deadline })
       last = `${response.status} ${(await response.text()).trim()}`
-      if (response.ok) return
+      if (response.ok && (await hasLinks(adminUrl, deadline))) return
     } catch (error) {
       last = String(error instanceof Error ? (error.cause ?? error) : error)
     }
     await Promise.race([child.exited, delay(25)])
   }
   throw child.describe(`was not ready within ${timeoutMs} ms (${last})`)
+}
+
+async function hasLinks(adminUrl: string, signal: AbortSignal): Promise<boolean> {
+  const response = await fetch(`${adminUrl}/links`, { signal })
+  const text = await response.text()
+  // A former release has no such path, and is unready without them.
+  if (!response.ok) return true
+  const { redis, nats } = JSON.parse(text) as Partial<Record<'redis' | 'nats', { works: boolean }>>
+  return redis?.works === true && nats?.works === true
 }
 
 function parseLogLine(text: string): LogLine {
