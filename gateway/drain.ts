@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Connection } from './connection.ts'
+import type { Connection } from './net/connection.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Logger } from './logger.ts'
 import type { GatewaySettings } from './settings.ts'

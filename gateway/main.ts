@@ -1,7 +1,7 @@
 import { GatewayError } from './errors.ts'
 import { runGateway } from './gateway.ts'
 import { createLogger } from './logger.ts'
-import { readSecretFiles } from './secret-files.ts'
+import { readSecretFiles } from './secrets/secret-files.ts'
 import { DEFAULT_SECRETS_DIRECTORY, parseSettings } from './settings.ts'
 
 const stop = new AbortController()

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { devicePolicies } from '../session/device-policy.ts'
 import { GatewayError } from './errors.ts'
-import { defaultMemoryBudget } from './memory-limit.ts'
+import { defaultMemoryBudget } from './memory/memory-limit.ts'
 import { buildSettingsTable, parseSettings, type GatewaySettings } from './settings.ts'
 
 const secret = 'x'.repeat(32)

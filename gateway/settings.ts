@@ -17,7 +17,7 @@ import {
 import { MAX_DEVICES, parseDevicePolicy } from '../session/device-policy.ts'
 import { defaults } from '../session/settings.ts'
 import { GatewayError } from './errors.ts'
-import { defaultMemoryBudget, leastMemoryBudget } from './memory-limit.ts'
+import { defaultMemoryBudget, leastMemoryBudget } from './memory/memory-limit.ts'
 
 /** Every environment variable of the gateway starts with this. */
 const PREFIX = 'IM_'

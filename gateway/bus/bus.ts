@@ -1,0 +1,376 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DebugEvents, ErrorCode, Events, type NatsConnection, type NatsError, type Subscription } from 'nats'
+import { decodeBusRecords, encodeBusRecord, type BusRecord } from './bus-record.ts'
+import { GatewayError } from '../errors.ts'
+import type { Logger } from '../logger.ts'
+import type { MemoryAccount, MemoryBudget } from '../memory/memory-budget.ts'
+import type { Metrics } from '../metrics.ts'
+import { connectNats, isRefusal, NATS_REFUSES, reconnectNats } from './nats-connection.ts'
+import type { SecretValues } from '../secrets/secrets.ts'
+import type { GatewaySettings } from '../settings.ts'
+import type { Troubles } from '../troubles.ts'
+
+const PROBE_MS = 1_000
+/** How old the last returned probe may be for the bus to count as working. */
+const PROBE_VALID_MS = 3_000
+const DRAIN_TIMEOUT_MS = 2_000
+/** Of the gateway's free memory, what may be handed to NATS and not be known to have arrived. */
+const SHARE = 1 / 2
+/** More than this unconfirmed is asked about at once; less is confirmed by the next probe. */
+const CONFIRM_BYTES = 65_536
+/** What a record holds besides its frame. */
+const RECORD_BYTES = 256
+/** What a record adds to its frame on the wire at most, but for a transient one that has been to very many gateways. */
+const MAX_RECORD_BYTES = 2_048
+/** A right that was refused counts as missing for so long: NATS does not say when it is granted. */
+const FORBIDDEN_MS = 60_000
+
+export interface BusEvents {
+  /** A record from another broker, with the frame that it carries (empty when none). */
+  record(record: BusRecord, frame: Uint8Array): void
+  /** NATS is back: whatever was sent to this broker meanwhile is lost. */
+  reconnected(): void
+}
+
+/** Why a record was not sent. */
+export type Lost = 'bus_away' | 'memory' | 'too_long'
+
+/** Nobody listens before `start`. */
+const deaf: BusEvents = { record: () => undefined, reconnected: () => undefined }
+
+/**
+ * The message bus between brokers. Records for one broker within one turn of the event loop share one NATS message.
+ *
+ * While NATS is away nothing is queued, and while it does not take what it is given only as much as the memory budget
+ * allows: durable messages are in their streams, and every broker that may have missed a push is told to compare heads
+ * (`sync`) once NATS is back, or takes again.
+ */
+export class Bus implements AsyncDisposable {
+  #nats: NatsConnection
+  readonly #memory: MemoryAccount
+  readonly #settings: GatewaySettings
+  readonly #secrets: () => SecretValues
+  readonly #metrics: Metrics
+  readonly #troubles: Troubles
+  readonly #logger: Logger
+  #events = deaf
+  readonly #subject: string
+  readonly #pending = new Map<string, Buffer[]>()
+  /** Brokers that were written to since the connection was made, or tried to be while it was down. */
+  readonly #reached = new Set<string>()
+  /** Brokers for which a push was left to the inbox because too much was unconfirmed. */
+  readonly #leftOut = new Set<string>()
+  /** Bytes handed to NATS since the start, and how far they are known to have arrived, or to be lost. */
+  #published = 0
+  #confirmed = 0
+  #publishedAtProbe = 0
+  #confirming = false
+  readonly #stopped = new AbortController()
+  #subscription: Subscription | undefined
+  #probeTimer: NodeJS.Timeout | undefined
+  #flushing = false
+  #connected = true
+  #nonce = ''
+  #probedAt = -Infinity
+
+  private constructor(
+    nats: NatsConnection,
+    settings: GatewaySettings,
+    secrets: () => SecretValues,
+    memory: MemoryBudget,
+    metrics: Metrics,
+    troubles: Troubles,
+    logger: Logger,
+  ) {
+    this.#nats = nats
+    this.#memory = memory.openAccount(SHARE)
+    this.#settings = settings
+    this.#secrets = secrets
+    this.#metrics = metrics
+    this.#troubles = troubles
+    this.#logger = logger
+    this.#subject = this.#subjectOf(settings.brokerId)
+    metrics.natsUp.set(1)
+    void this.#watch(nats)
+  }
+
+  /** Connects. `secrets` are those in use, whenever they are asked for. @throws as `connectNats` */
+  static async connect(
+    settings: GatewaySettings,
+    secrets: () => SecretValues,
+    memory: MemoryBudget,
+    metrics: Metrics,
+    troubles: Troubles,
+    logger: Logger,
+    timeoutMs: number,
+    stop: AbortSignal,
+  ): Promise<Bus> {
+    const nats = await connectNats(settings, secrets, logger, timeoutMs, stop)
+    return new Bus(nats, settings, secrets, memory, metrics, troubles, logger)
+  }
+
+  /**
+   * Subscribes to `broker.<own id>`.
+   *
+   * @throws GatewayError NATS_FORBIDDEN when NATS refuses the right to that, or to publish there
+   */
+  async start(events: BusEvents): Promise<void> {
+    this.#events = events
+    this.#probe()
+    this.#probeTimer = setInterval(() => this.#probe(), PROBE_MS)
+    // A refusal comes before the answer to what is sent after it; its event a turn later.
+    await Promise.race([this.#nats.flush().catch(() => undefined), delay(PROBE_MS)])
+    await delay(0)
+    const refusal = this.#troubles.get('NatsForbidden')
+    if (refusal !== undefined) throw new GatewayError('NATS_FORBIDDEN', refusal, { retryable: false })
+  }
+
+  /** Whether a message to this broker's own subject came back lately. */
+  get working(): boolean {
+    return this.#connected && this.ageMs < PROBE_VALID_MS
+  }
+
+  /** How long ago that was, in milliseconds; Infinity before the first. */
+  get ageMs(): number {
+    return performance.now() - this.#probedAt
+  }
+
+  /**
+   * Sends a record to another broker at the end of this turn. Lost when NATS is away, does not take what it is given, or takes
+   * none so long; returns which, or undefined when it was none. Of a push that is too long the receiver learns that the stream
+   * has moved.
+   */
+  publish(brokerId: string, record: BusRecord, frame?: Uint8Array): Lost | undefined {
+    this.#reached.add(brokerId)
+    if (!this.#connected) {
+      this.#metrics.busDropped.inc({ type: record.type })
+      return 'bus_away'
+    }
+    // Only what carries a frame grows without bound: there are few of the others, and they mend what was lost.
+    if (frame !== undefined && this.#memory.room('in') < frame.length + RECORD_BYTES) {
+      if (record.type === 'push') {
+        if (this.#leftOut.size === 0) {
+          const unconfirmedBytes = this.#published - this.#confirmed
+          this.#logger.warn({ unconfirmedBytes }, 'NATS does not take what it is given: pushes are left to the inbox')
+        }
+        this.#leftOut.add(brokerId)
+        this.#metrics.leftToInbox.inc({ by: 'bus' })
+      }
+      return 'memory'
+    }
+    const bytes = encodeBusRecord(record, frame)
+    if (bytes.length > this.#maxBytes) {
+      if (record.type === 'push') return this.publish(brokerId, { ...record, type: 'head' })
+      this.#metrics.busDropped.inc({ type: record.type })
+      return 'too_long'
+    }
+    this.#metrics.busRecords.inc(record.type)
+    this.#published += bytes.length
+    this.#memory.charge('bus', bytes.length)
+    const pending = this.#pending.get(brokerId)
+    if (pending === undefined) this.#pending.set(brokerId, [bytes])
+    else pending.push(bytes)
+    if (!this.#flushing) {
+      this.#flushing = true
+      setImmediate(() => this.#flush())
+    }
+    return undefined
+  }
+
+  /** Sends what is pending, takes what is still coming, and leaves. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#probeTimer)
+    this.#stopped.abort()
+    this.#flush()
+    const left = this.#connected ? this.#nats.drain() : this.#nats.close()
+    await Promise.race([left.catch(() => undefined), delay(DRAIN_TIMEOUT_MS, undefined, { ref: false })])
+    if (!this.#nats.isClosed()) await this.#nats.close()
+  }
+
+  #subjectOf(brokerId: string): string {
+    return `${this.#settings.subjectPrefix}broker.${brokerId}`
+  }
+
+  /** The longest message that the server takes. */
+  get #maxBytes(): number {
+    return this.#nats.info?.max_payload ?? 1_048_576
+  }
+
+  #checkPayload(): void {
+    const { maxFrameBytes } = this.#settings
+    const needed = maxFrameBytes + MAX_RECORD_BYTES
+    const message =
+      `NATS takes ${this.#maxBytes} bytes at most (max_payload), and a frame of ${maxFrameBytes} (IM_MAX_FRAME_BYTES) may need ` +
+      `${needed}: longer messages reach other gateways by way of Redis, transient ones do not; raise the one or lower the other`
+    this.#troubles.report('NatsPayloadTooSmall', this.#maxBytes < needed ? message : undefined)
+  }
+
+  #flush(): void {
+    this.#flushing = false
+    if (!this.#connected) this.#pending.clear()
+    // Half of what the server takes: room for what nats.js adds.
+    const most = this.#maxBytes / 2
+    for (const [brokerId, records] of this.#pending) {
+      let size = 0
+      let batch: Buffer[] = []
+      for (const record of records) {
+        if (size + record.length > most && batch.length > 0) {
+          this.#send(brokerId, batch)
+          batch = []
+          size = 0
+        }
+        batch.push(record)
+        size += record.length
+      }
+      this.#send(brokerId, batch)
+    }
+    this.#pending.clear()
+    if (this.#published - this.#confirmed > CONFIRM_BYTES) this.#confirm()
+  }
+
+  /** Learns, by one round trip at a time, how far what was published has arrived. */
+  #confirm(): void {
+    if (this.#confirming || !this.#connected) return
+    this.#confirming = true
+    const nats = this.#nats
+    const upTo = this.#published
+    nats
+      .flush()
+      .then(() => this.#arrived(upTo))
+      // The connection broke: its end tells what follows.
+      .catch(() => undefined)
+      .finally(() => {
+        if (nats === this.#nats) this.#confirming = false
+      })
+  }
+
+  /** What was published up to there has arrived at the server, or is lost. */
+  #arrived(upTo: number): void {
+    if (upTo <= this.#confirmed) return
+    this.#memory.charge('bus', this.#confirmed - upTo)
+    this.#confirmed = upTo
+  }
+
+  /** Tells brokers to compare heads: pushes for them were lost, or left out. */
+  #tellToSync(brokerIds: Set<string>): void {
+    const told = [...brokerIds]
+    brokerIds.clear()
+    for (const brokerId of told) this.publish(brokerId, { type: 'sync' })
+  }
+
+  #send(brokerId: string, records: Buffer[]): void {
+    try {
+      this.#nats.publish(this.#subjectOf(brokerId), records.length === 1 ? records[0] : Buffer.concat(records))
+      this.#metrics.busPublished.inc()
+    } catch (err) {
+      this.#logger.error({ err, to: brokerId }, 'cannot publish')
+    }
+  }
+
+  #received(bytes: Uint8Array): void {
+    try {
+      for (const [record, frame] of decodeBusRecords(bytes)) {
+        if (record.type !== 'probe') this.#events.record(record, frame)
+        else if (record.nonce === this.#nonce) this.#probeReturned()
+      }
+    } catch (err) {
+      this.#metrics.busMalformed.inc()
+      this.#logger.error({ err, bytes: bytes.length }, 'a message of another broker cannot be handled')
+    }
+  }
+
+  /** NATS ends a subscription whose right it refuses, also one that it had granted. */
+  #subscribe(): void {
+    if (this.#subscription?.isClosed() === false) return
+    this.#subscription = this.#nats.subscribe(this.#subject, {
+      callback: (error, message) => (error === null ? this.#received(message.data) : this.#refused(error)),
+    })
+  }
+
+  #refused({ message, permissionContext }: Pick<NatsError, 'message' | 'permissionContext'>): void {
+    const { operation, subject } = permissionContext ?? {}
+    const right = operation === 'publish' ? 'publish to' : 'subscribe to'
+    const what = subject === undefined ? message : `${right} ${subject}`
+    const needed = `it must publish to ${this.#subjectOf('*')} and subscribe to ${this.#subject}`
+    // The first of several stands for all.
+    const told = this.#troubles.get('NatsForbidden') ?? `NATS does not let this user ${what}; ${needed}`
+    this.#troubles.report('NatsForbidden', told, FORBIDDEN_MS)
+  }
+
+  #refuseLogin(): void {
+    this.#troubles.report('NatsRefused', NATS_REFUSES)
+  }
+
+  #probe(): void {
+    if (!this.#connected) return
+    this.#checkPayload()
+    this.#subscribe()
+    this.#flush()
+    this.#nonce = randomUUID()
+    this.#publishedAtProbe = this.#published
+    this.#nats.publish(this.#subject, encodeBusRecord({ type: 'probe', nonce: this.#nonce }))
+  }
+
+  /** The server has taken all that was published before the probe. */
+  #probeReturned(): void {
+    this.#probedAt = performance.now()
+    this.#arrived(this.#publishedAtProbe)
+    if (this.#leftOut.size > 0 && this.#memory.room('in') > 0) this.#tellToSync(this.#leftOut)
+  }
+
+  async #watch(nats: NatsConnection): Promise<void> {
+    for await (const status of nats.status()) {
+      const { type, data } = status
+      if (type === Events.Disconnect) this.#away()
+      else if (type === Events.Reconnect) await this.#back()
+      // What else this connection tells is of no interest any more.
+      else if (type === DebugEvents.StaleConnection) return await this.#replace(nats)
+      else if (type === Events.Error && data === ErrorCode.PermissionsViolation)
+        this.#refused({ message: data, ...status })
+      // One that sends us away may take what we have by now.
+      else if (type === Events.Error && isRefusal({ code: data }) && !this.#connected) this.#refuseLogin()
+      else if (type === Events.Error) this.#logger.error({ reason: data }, 'NATS reports an error')
+    }
+  }
+
+  #away(): void {
+    // What was not confirmed is lost, and no longer held.
+    this.#arrived(this.#published)
+    if (!this.#connected) return
+    this.#connected = false
+    this.#metrics.natsUp.set(0)
+    this.#logger.warn('NATS is away')
+  }
+
+  async #back(): Promise<void> {
+    this.#connected = true
+    this.#metrics.natsUp.set(1)
+    this.#troubles.report('NatsRefused', undefined)
+    this.#logger.info('NATS is back')
+    this.#probe()
+    // What was written shortly before the connection broke may be lost as well.
+    this.#leftOut.clear()
+    this.#tellToSync(this.#reached)
+    // After the round trip the server has the subscription again, so that nothing falls between it and the event.
+    await this.#nats.flush().catch(() => undefined)
+    this.#events.reconnected()
+  }
+
+  /**
+   * Gives up a server that answers no pings. nats.js would first wait until it has taken what it was given, which one that
+   * stands still never does; till then the memory is held, and no other server is tried.
+   */
+  async #replace(stale: NatsConnection): Promise<void> {
+    await stale.close()
+    this.#away()
+    const refused = () => this.#refuseLogin()
+    const fresh = await reconnectNats(this.#settings, this.#secrets, refused, this.#logger, this.#stopped.signal)
+    if (fresh === undefined) return
+    this.#nats = fresh
+    this.#subscription = undefined
+    this.#confirming = false
+    void this.#watch(fresh)
+    await this.#back()
+  }
+}

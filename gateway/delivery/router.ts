@@ -1,0 +1,182 @@
+import { ProtocolError } from '../../protocol/errors.ts'
+import { limits, type FrameOf } from '../../protocol/frames.ts'
+import type { Directory } from '../../session/directory.ts'
+import type { Inbox } from '../../session/inbox.ts'
+import type { UserRef } from '../../session/user-session.ts'
+import type { Bus } from '../bus/bus.ts'
+import type { BusRecord } from '../bus/bus-record.ts'
+import type { ClientSession } from './client-session.ts'
+import type { ConnectionTable } from './connection-table.ts'
+import { EncodedFrame } from '../net/encoded-frame.ts'
+import type { GhostSessions } from '../directory/ghost-sessions.ts'
+import { INBOX } from './inbox-delivery.ts'
+import { toProtocolError } from '../login/login-service.ts'
+import type { Metrics } from '../metrics.ts'
+import type { RouteCache } from './route-cache.ts'
+
+export interface RouterContext {
+  readonly brokerId: string
+  readonly maxFrameBytes: number
+  readonly table: ConnectionTable
+  readonly inbox: Inbox
+  readonly directory: Directory
+  readonly bus: Bus
+  readonly routes: RouteCache
+  readonly ghosts: GhostSessions
+  readonly metrics: Metrics
+}
+
+/** Brings messages to the devices of their recipient: local ones directly, others over the bus. */
+export class Router {
+  readonly #context: RouterContext
+
+  constructor(context: RouterContext) {
+    this.#context = context
+  }
+
+  /** Handles a send and answers it. Never rejects. */
+  async send(from: ClientSession, frame: FrameOf<'send'>): Promise<void> {
+    try {
+      checkSend(from, frame, this.#context.maxFrameBytes - limits.payloadMargin)
+      if (frame.durable) await this.#sendDurable(from, frame)
+      else await this.#sendTransient(from, frame)
+    } catch (error) {
+      from.connection.refuse(frame.requestId, toProtocolError(error))
+    }
+  }
+
+  /** A durable message that another broker appended; without its frame it is read from the stream. */
+  push(user: UserRef, epoch: string, seq: number, frame?: EncodedFrame): void {
+    if (!this.#pushDurable(user, epoch, seq, frame)) this.#context.ghosts.suspect(user)
+  }
+
+  /** A transient message from another broker, which hears of it when the user is not here. */
+  transient({ appId, userId, origin, tried }: BusRecord & { type: 'transient' }, frame: EncodedFrame): void {
+    const user = { appId, userId }
+    if (this.#pushTransient(user, frame)) return
+    this.#context.ghosts.suspect(user)
+    this.#context.bus.publish(origin, { type: 'notHere', appId, userId, tried }, frame.binary)
+  }
+
+  /**
+   * A transient message came back: the route was old. Sends it to the brokers of the new one that had no copy yet. Never
+   * rejects: without Redis it is dropped.
+   */
+  async reroute({ appId, userId, tried }: BusRecord & { type: 'notHere' }, frame: EncodedFrame): Promise<void> {
+    const user = { appId, userId }
+    this.#context.routes.delete(user)
+    const brokerIds = await this.#route(user).catch((): readonly string[] => [])
+    const missed = brokerIds.filter((brokerId) => !tried.includes(brokerId))
+    if (missed.length === 0) this.#context.metrics.dropped.inc({ reason: 'not_here' })
+    else this.#publishTransient(user, missed, [...tried, ...missed], frame)
+  }
+
+  async #sendDurable({ connection, draft }: ClientSession, frame: FrameOf<'send'>): Promise<void> {
+    const { brokerId, inbox, bus, ghosts, metrics } = this.#context
+    const to = { appId: draft.appId, userId: frame.to }
+    const { userId: from, clientType } = draft
+    const { messageId, payload } = frame
+    const startedAt = performance.now()
+    const { seq, epoch, sentAt, duplicate, sessions } = await inbox.append({ to, from, clientType, messageId, payload })
+    metrics.appendSeconds.observe((performance.now() - startedAt) / 1000)
+    metrics.accepted.inc(duplicate ? 'duplicate' : 'durable')
+    connection.send({ type: 'accepted', requestId: frame.requestId, seq, sentAt, duplicate })
+
+    // A retry is pushed again: the gateway that took the first one may have died before its push. Whoever has it drops it.
+    const message = EncodedFrame.of({
+      type: 'message',
+      stream: INBOX,
+      seq,
+      from,
+      clientType,
+      messageId,
+      sentAt,
+      payload,
+    })
+    const here = this.#pushDurable(to, epoch, seq, message)
+    const brokers = new Set(sessions.map((session) => session.brokerId))
+    if (brokers.delete(brokerId) && !here) ghosts.suspect(to)
+    for (const other of brokers) bus.publish(other, { type: 'push', ...to, epoch, seq }, message.binary)
+  }
+
+  async #sendTransient({ connection, draft }: ClientSession, frame: FrameOf<'send'>): Promise<void> {
+    const { brokerId, routes, ghosts, metrics } = this.#context
+    const to = { appId: draft.appId, userId: frame.to }
+    const { userId: from, clientType } = draft
+    const { messageId, payload } = frame
+    const sentAt = Date.now()
+    const message = EncodedFrame.of({
+      type: 'message',
+      stream: INBOX,
+      seq: 0,
+      from,
+      clientType,
+      messageId,
+      sentAt,
+      payload,
+    })
+    const brokers = routes.get(to) ?? (await this.#route(to))
+    const here = this.#pushTransient(to, message)
+    if (!here && brokers.includes(brokerId)) ghosts.suspect(to)
+    const others = brokers.filter((other) => other !== brokerId)
+    this.#publishTransient(to, others, [brokerId, ...others], message)
+    metrics.accepted.inc('transient')
+    connection.send({ type: 'accepted', requestId: frame.requestId, seq: 0, sentAt, duplicate: false })
+  }
+
+  /** Which brokers hold devices of the user, by the directory. */
+  #route(user: UserRef): Promise<readonly string[]> {
+    const { routes, directory } = this.#context
+    return routes.lookUp(user, async () => {
+      const [sessions = []] = await directory.sessionsOf([user])
+      return [...new Set(sessions.map(({ brokerId }) => brokerId))]
+    })
+  }
+
+  #publishTransient(user: UserRef, brokerIds: readonly string[], tried: string[], frame: EncodedFrame): void {
+    const { brokerId: origin, bus, metrics } = this.#context
+    for (const brokerId of brokerIds) {
+      const { appId, userId } = user
+      const lost = bus.publish(brokerId, { type: 'transient', appId, userId, origin, tried }, frame.binary)
+      if (lost !== undefined) metrics.dropped.inc({ reason: lost })
+    }
+  }
+
+  /** @returns whether the user has a device here, or one that logs in */
+  #pushDurable(user: UserRef, epoch: string, seq: number, frame?: EncodedFrame): boolean {
+    let here = false
+    for (const { delivery } of this.#context.table.ofUser(user)) {
+      here = true
+      delivery.push(epoch, seq, frame)
+    }
+    return here
+  }
+
+  /** @returns whether the user has a device here */
+  #pushTransient(user: UserRef, frame: EncodedFrame): boolean {
+    let here = false
+    for (const { connection, stored } of this.#context.table.ofUser(user)) {
+      if (stored === undefined) continue
+      here = true
+      if (!connection.takes(frame.size)) {
+        this.#context.metrics.dropped.inc({ reason: connection.full ? 'slow_consumer' : 'memory' })
+      } else {
+        connection.sendEncoded(frame)
+        this.#context.metrics.delivered.inc('transient')
+      }
+    }
+    return here
+  }
+}
+
+function checkSend({ draft }: ClientSession, frame: FrameOf<'send'>, maxPayloadBytes: number): void {
+  const { to, durable, messageId, payload } = frame
+  const toBytes = Buffer.byteLength(to)
+  if (toBytes === 0 || toBytes > limits.userId) throw new ProtocolError('recipient_invalid')
+  if (to === draft.userId) throw new ProtocolError('recipient_self')
+  const idBytes = Buffer.byteLength(messageId)
+  if (idBytes > limits.messageId || (durable && idBytes === 0)) throw new ProtocolError('message_id_invalid')
+  if (payload.length > maxPayloadBytes) {
+    throw new ProtocolError('payload_too_large', `a payload may have ${maxPayloadBytes} bytes at most`)
+  }
+}
