@@ -46,6 +46,23 @@ describe('the check of imports', () => {
     assert.equal(check({ 'gateway/a.ts': `import { startRedis } from '../dev/redis-server.ts'` }).length, 1)
   })
 
+  it('reports an import against the arrows of a folder’s rooms', () => {
+    const ok = [
+      `import { a } from './b.ts'`,
+      `import { a } from '../net/a.ts'`,
+      `import { a } from '../errors.ts'`,
+      `import { a } from '../../protocol/a.ts'`,
+    ]
+    for (const text of ok) assert.deepEqual(check({ 'gateway/bus/a.ts': text.replace('net', 'memory') }), [], text)
+    assert.deepEqual(check({ 'gateway/gateway.ts': `import { a } from './net/a.ts'` }), [])
+    assert.deepEqual(check({ 'gateway/bus/a.test.ts': `import { a } from '../net/a.ts'` }), [])
+    assert.deepEqual(check({ 'gateway/bus/a.ts': `import { a } from '../net/a.ts'` }), [
+      'gateway/bus/a.ts imports gateway/net/a.ts: bus may import only memory, secrets',
+    ])
+    assert.equal(check({ 'gateway/bus/a.ts': `import { a } from '../gateway.ts'` }).length, 1)
+    assert.equal(check({ 'gateway/attic/a.ts': `import { a } from '../net/a.ts'` }).length, 1)
+  })
+
   it('reports Kubernetes outside the operator, the environment outside a main.ts, and an imported test', () => {
     assert.equal(check({ 'gateway/a.ts': `import { CoreV1Api } from '@kubernetes/client-node'` }).length, 1)
     assert.equal(check({ 'gateway/a.ts': `const url = process.env['URL']` }).length, 1)

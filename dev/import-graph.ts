@@ -28,6 +28,27 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // checkout is asked for, loaded by path, since a script cannot be measured without what calls it.
   bench: ['protocol', 'session', 'client', 'dev'],
 }
+/**
+ * Rooms of a folder, and of which each may import. What stands beside the rooms runs them and may import all; of it they may
+ * import what is named as common.
+ */
+const rooms: Readonly<
+  Record<string, { readonly common: readonly string[]; readonly arrows: Readonly<Record<string, readonly string[]>> }>
+> = {
+  gateway: {
+    common: ['errors', 'logger', 'metrics', 'refusal', 'settings', 'troubles'],
+    arrows: {
+      memory: [],
+      secrets: [],
+      net: ['memory', 'secrets'],
+      bus: ['memory', 'secrets'],
+      delivery: ['net', 'bus'],
+      login: ['net', 'bus', 'secrets', 'delivery'],
+      directory: ['delivery', 'login'],
+      outage: ['bus', 'directory'],
+    },
+  },
+}
 /** Those that speak of Kubernetes' own objects. */
 const kubernetesAreas = new Set(['operator', 'charts'])
 /** What a test may import besides what its folder may. */
@@ -79,6 +100,9 @@ function findViolationsOf(path: string, source: SourceFile, graph: ImportGraph):
     if (isFile(target) && targetArea !== area && !allowed.includes(targetArea)) {
       violations.push(`${path} imports ${target}: ${area} may import only ${['itself', ...allowed].join(', ')}`)
     }
+    if (!isTest(path) && !mayEnter(path, target)) {
+      violations.push(`${path} imports ${target}: ${roomOf(path)} may import only ${listRooms(path).join(', ')}`)
+    }
     if (target.startsWith('@kubernetes/client-node') && !kubernetesAreas.has(area)) {
       violations.push(`${path} imports ${target}: only ${[...kubernetesAreas].join(' and ')} may`)
     }
@@ -100,6 +124,27 @@ function isTest(path: string): boolean {
 
 function areaOf(path: string): string {
   return path.slice(0, path.indexOf('/'))
+}
+
+/** `gateway/net/listener.ts` is in the room `net`; what stands beside the rooms of a folder is in none. */
+function roomOf(path: string): string | undefined {
+  const [area = '', room, file] = path.split('/')
+  return file !== undefined && rooms[area] !== undefined ? room : undefined
+}
+
+/** Whether a file may import another one of its folder. */
+function mayEnter(path: string, target: string): boolean {
+  const room = roomOf(path)
+  if (room === undefined || areaOf(target) !== areaOf(path)) return true
+  const other = roomOf(target)
+  const common = rooms[areaOf(path)]?.common ?? []
+  if (other === undefined) return common.includes(posix.basename(target, '.ts'))
+  return other === room || listRooms(path).includes(other)
+}
+
+/** Rooms that a file may import of, besides its own. A room that is not in the table may import of none. */
+function listRooms(path: string): readonly string[] {
+  return rooms[areaOf(path)]?.arrows[roomOf(path) ?? ''] ?? []
 }
 
 function isFile(target: string): boolean {

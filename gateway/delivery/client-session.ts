@@ -1,6 +1,5 @@
 import type { Cursor } from '../../session/stream-state.ts'
 import type { Device, SessionDraft, UserRef, UserSession } from '../../session/user-session.ts'
-import type { Principal } from '../login/auth.ts'
 import type { Connection } from '../net/connection.ts'
 import type { InboxDelivery } from './inbox-delivery.ts'
 
@@ -33,13 +32,13 @@ export class ClientSession {
   }
 
   /** Closes the connection when the token expires, unless it is renewed by then. */
-  expireWith({ expiresAt }: Principal): void {
+  expireWith({ expiresAt }: { readonly expiresAt: number }): void {
     clearTimeout(this.#expiryTimer)
     if (expiresAt === 0) return
     const left = expiresAt - Date.now()
     this.#expiryTimer = setTimeout(
       () => {
-        if (left > MAX_TIMER_MS) this.expireWith({ ...this.user, expiresAt })
+        if (left > MAX_TIMER_MS) this.expireWith({ expiresAt })
         else this.connection.close('token_expired')
       },
       Math.min(left, MAX_TIMER_MS),

@@ -3,7 +3,7 @@ import { limits, type FrameOf } from '../../protocol/frames.ts'
 import { parseIncarnation, type Lease } from '../../session/broker.ts'
 import type { Directory } from '../../session/directory.ts'
 import type { ClientSession } from './client-session.ts'
-import { toProtocolError } from '../login/login-service.ts'
+import { toProtocolError } from '../refusal.ts'
 
 /** Answers who is online. */
 export class Presence {

@@ -8,9 +8,8 @@ import type { BusRecord } from '../bus/bus-record.ts'
 import type { ClientSession } from './client-session.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'
-import type { GhostSessions } from '../directory/ghost-sessions.ts'
 import { INBOX } from './inbox-delivery.ts'
-import { toProtocolError } from '../login/login-service.ts'
+import { toProtocolError } from '../refusal.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RouteCache } from './route-cache.ts'
 
@@ -22,7 +21,8 @@ export interface RouterContext {
   readonly directory: Directory
   readonly bus: Bus
   readonly routes: RouteCache
-  readonly ghosts: GhostSessions
+  /** Told of users whom the directory, or another broker, takes to be here and who are not. */
+  readonly ghosts: { suspect(user: UserRef): void }
   readonly metrics: Metrics
 }
 

@@ -1,9 +1,8 @@
-import type { CodeName } from '../../protocol/codes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { limits, clientTypes, type FrameOf } from '../../protocol/frames.ts'
 import { formatIncarnation, type Incarnation } from '../../session/broker.ts'
 import type { Directory, LoginResult } from '../../session/directory.ts'
-import { SessionError, type SessionErrorCode } from '../../session/errors.ts'
+import { SessionError } from '../../session/errors.ts'
 import { resume, type Cursor, type StreamState } from '../../session/stream-state.ts'
 import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../../session/user-session.ts'
 import type { Authenticate, Principal } from './auth.ts'
@@ -17,6 +16,7 @@ import { EncodedFrame } from '../net/encoded-frame.ts'
 import { InboxDelivery, type DeliveryContext } from '../delivery/inbox-delivery.ts'
 import type { Logger } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
+import { REDIS_LOADING, toProtocolError } from '../refusal.ts'
 import type { GatewaySettings } from '../settings.ts'
 
 export interface LoginContext {
@@ -127,7 +127,7 @@ export class LoginService {
   /** @throws ProtocolError unavailable while Redis is away */
   #checkDirectory(): void {
     if (this.#context.holdsLease()) return
-    throw new ProtocolError('unavailable', this.#context.redisLoads() ? LOADING : undefined)
+    throw new ProtocolError('unavailable', this.#context.redisLoads() ? REDIS_LOADING : undefined)
   }
 
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
@@ -279,24 +279,6 @@ function findStart(
   }
   const first = start === 'head' ? inbox.head : inbox.earliest - 1
   return { seq: first, from: { epoch: inbox.epoch, seq: first } }
-}
-
-const told: Partial<Record<SessionErrorCode, CodeName>> = {
-  redis_full: 'storage_full',
-  redis_refuses_writes: 'storage_read_only',
-  redis_foreign_key: 'storage_foreign',
-}
-
-/** Of the code `unavailable`, as what to do is the same. */
-const LOADING = 'Redis is loading its data; try again with the same messageId'
-
-/** What a client is told of a failure: nothing about the inside of the gateway. */
-export function toProtocolError(error: unknown): ProtocolError {
-  if (error instanceof ProtocolError) return error
-  if (!(error instanceof SessionError)) return new ProtocolError('internal', undefined, { cause: error })
-  const { code } = error.code === 'session_unknown' && error.cause instanceof SessionError ? error.cause : error
-  if (code === 'redis_loading') return new ProtocolError('unavailable', LOADING, { cause: error })
-  return new ProtocolError(told[code] ?? (error.retryable ? 'unavailable' : 'internal'), undefined, { cause: error })
 }
 
 function buildCrowdedMessage(maxDevices: number): string {
