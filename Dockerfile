@@ -19,6 +19,7 @@ COPY process process
 COPY session session
 COPY client client
 COPY gateway gateway
+COPY controller controller
 COPY operator operator
 USER 1000:1000
 EXPOSE 9000 8080 9090

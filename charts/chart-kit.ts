@@ -1,4 +1,4 @@
-import { loadYaml } from '@kubernetes/client-node'
+import { loadYaml } from '../controller/kubernetes.ts'
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

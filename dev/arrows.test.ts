@@ -25,7 +25,7 @@ describe('the check of imports', () => {
       'session/keys.ts': `import { frames } from '../protocol/frames.ts'`,
       'gateway/main.ts': `import { key } from '../session/keys.ts'\nconst { env } = process`,
       'gateway/login.test.ts': `import { startRedis } from '../dev/redis-server.ts'`,
-      'operator/pods.ts': `import { CoreV1Api } from '@kubernetes/client-node'`,
+      'controller/pods.ts': `import { CoreV1Api } from '@kubernetes/client-node'`,
     })
     assert.deepEqual(violations, [])
   })
@@ -63,8 +63,8 @@ describe('the check of imports', () => {
     assert.equal(check({ 'gateway/attic/a.ts': `import { a } from '../net/a.ts'` }).length, 1)
   })
 
-  it('reports Kubernetes outside the operator, the environment outside a main.ts, and an imported test', () => {
-    assert.equal(check({ 'gateway/a.ts': `import { CoreV1Api } from '@kubernetes/client-node'` }).length, 1)
+  it('reports Kubernetes outside the controller runtime, the environment outside a main.ts, and an imported test', () => {
+    assert.equal(check({ 'operator/a.ts': `import { CoreV1Api } from '@kubernetes/client-node'` }).length, 1)
     assert.equal(check({ 'gateway/a.ts': `const url = process.env['URL']` }).length, 1)
     assert.equal(check({ 'gateway/a.ts': `const { env } = process` }).length, 1)
     assert.equal(check({ 'gateway/a.ts': `import { helper } from './b.test.ts'` }).length, 1)

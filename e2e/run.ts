@@ -40,7 +40,7 @@ if (values.help) process.stdout.write(HELP)
 else process.exitCode = await main()
 
 async function main(): Promise<number> {
-  const files = globSync('{e2e,operator}/**/*.e2e.ts', { cwd: root })
+  const files = globSync('{e2e,operator,controller}/**/*.e2e.ts', { cwd: root })
     .filter((file) => values.only.length === 0 || values.only.some((name) => file.includes(name)))
     .toSorted()
   if (files.length === 0) return fail(`no test matches --only ${values.only.join(', ')}`)

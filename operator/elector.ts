@@ -1,6 +1,6 @@
 import type { Logger } from './logger.ts'
-import type { KubeApi } from './runtime/api.ts'
-import { LeaderElector } from './runtime/leader-election.ts'
+import type { KubeApi } from '../controller/api.ts'
+import { LeaderElector } from '../controller/leader-election.ts'
 import type { OperatorSettings } from './settings.ts'
 
 /** client-go's ratios of lease duration, renew deadline and retry period: 15, 10 and 2. */

@@ -1,4 +1,4 @@
-/** A failure that keeps the operator from its work. Stable codes; see also runtime/errors.ts and session/errors.ts. */
+/** A failure that keeps the operator from its work. Stable codes; see also controller/errors.ts and session/errors.ts. */
 export class OperatorError extends Error {
   readonly code: 'SETTINGS_INVALID' | 'LISTEN_FAILED' | 'CRD_MISSING' | 'NOT_RELEASED'
   /** Whether starting again, unchanged, can help. */

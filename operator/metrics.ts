@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import { conditionTypes } from './api/conditions.ts'
 import type { ImCluster, ImClusterStatus } from './api/imcluster.ts'
-import { keyOf } from './runtime/resource.ts'
+import { keyOf } from '../controller/resource.ts'
 
 /** As the gateways' series have them. A ServiceMonitor needs `honorLabels` to keep the namespace. */
 const CLUSTER_LABELS = ['namespace', 'imcluster'] as const

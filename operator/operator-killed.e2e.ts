@@ -12,7 +12,7 @@ import { Directory } from '../session/directory.ts'
 import { Keys } from '../session/keys.ts'
 import { BrokerLease } from '../session/lease.ts'
 import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../session/redis.ts'
-import { startFaultProxy } from './runtime/test-kit.ts'
+import { startFaultProxy } from '../controller/test-kit.ts'
 import { OperatorBench } from './test-operator.ts'
 
 /** More than any of the tests needs: a test ends when an operator has got through without so many writes. */

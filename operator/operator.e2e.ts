@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { run } from '../e2e/support/command.ts'
 import type { TestCluster } from '../e2e/support/im-cluster.ts'
 import { waitFor } from '../e2e/support/kubernetes.ts'
-import { readKubeConfig, startFaultProxy } from './runtime/test-kit.ts'
+import { readKubeConfig, startFaultProxy } from '../controller/test-kit.ts'
 import { OperatorBench } from './test-operator.ts'
 
 describe('an operator whose API server fails', () => {

@@ -9,9 +9,9 @@ import { formOfTemplate } from './build/template-form.ts'
 import { ClusterMemory } from './reconcile/context.ts'
 import { withDigest } from './reconcile/drift.ts'
 import { chooseForm } from './reconcile/template-form.ts'
-import { KubeApi } from './runtime/api.ts'
-import { stripBulk } from './runtime/reflector.ts'
-import { readKubeConfig } from './runtime/test-kit.ts'
+import { KubeApi } from '../controller/api.ts'
+import { stripBulk } from '../controller/reflector.ts'
+import { readKubeConfig } from '../controller/test-kit.ts'
 
 const fieldManager = 'im-cluster-operator'
 

@@ -1,4 +1,4 @@
-import type { Resource } from '../runtime/resource.ts'
+import type { Resource } from '../../controller/resource.ts'
 import type { ImCluster } from './imcluster.ts'
 
 const GROUP = 'imcluster.io'

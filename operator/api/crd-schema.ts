@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { loadYaml } from '@kubernetes/client-node'
+import { loadYaml } from '../../controller/kubernetes.ts'
 
 /** The part of an OpenAPI schema that the CRD uses. */
 export interface Schema {

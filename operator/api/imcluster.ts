@@ -6,8 +6,8 @@ import type {
   V1TopologySpreadConstraint,
   V1NetworkPolicyPeer,
   V1NetworkPolicyEgressRule,
-} from '@kubernetes/client-node'
-import type { KubeObject, ObjectMeta } from '../runtime/resource.ts'
+} from '../../controller/kubernetes.ts'
+import type { KubeObject, ObjectMeta } from '../../controller/resource.ts'
 
 /** A cluster of instant-messaging gateways with one directory (Redis) and one message bus (NATS). As the API server returns it: with all defaults. */
 export interface ImCluster extends KubeObject {

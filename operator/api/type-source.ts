@@ -51,8 +51,8 @@ export function buildTypeSource(schema: Schema): string {
   for (const [name, field] of Object.entries(schema.properties ?? {})) if (names[name]) typeOf(field, name)
   const imports = new Set(Object.values(kubernetesTypes).map((type) => type.replace('[]', '')))
   return `// Generated from crds/imcluster.yaml by: node operator/api/generated.test.ts --write
-import type { ${[...imports].join(', ')} } from '@kubernetes/client-node'
-import type { KubeObject, ObjectMeta } from '../runtime/resource.ts'
+import type { ${[...imports].join(', ')} } from '../../controller/kubernetes.ts'
+import type { KubeObject, ObjectMeta } from '../../controller/resource.ts'
 
 /** ${schema.description} As the API server returns it: with all defaults. */
 export interface ImCluster extends KubeObject {

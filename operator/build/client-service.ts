@@ -1,4 +1,4 @@
-import type { V1ServicePort, V1ServiceSpec } from '@kubernetes/client-node'
+import type { V1ServicePort, V1ServiceSpec } from '../../controller/kubernetes.ts'
 import { buildSelector } from '../api/constants.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { buildIdentity } from './identity.ts'

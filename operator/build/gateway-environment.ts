@@ -1,4 +1,4 @@
-import type { V1EnvVar, V1EnvVarSource } from '@kubernetes/client-node'
+import type { V1EnvVar, V1EnvVarSource } from '../../controller/kubernetes.ts'
 import { containerPorts } from '../api/constants.ts'
 import type { ImClusterSpec } from '../api/imcluster.ts'
 

@@ -1,6 +1,6 @@
 import { buildLabels, imClusters } from '../api/constants.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import type { KubeObject, Resource } from '../runtime/resource.ts'
+import type { KubeObject, Resource } from '../../controller/resource.ts'
 
 /**
  * Builds what all objects of a cluster have: kind, name, labels, and the cluster as owner, with which they are deleted.

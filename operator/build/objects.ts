@@ -8,8 +8,8 @@ import type {
   V1ServiceSpec,
   V1StatefulSetSpec,
   V1StatefulSetStatus,
-} from '@kubernetes/client-node'
-import type { KubeObject, Resource } from '../runtime/resource.ts'
+} from '../../controller/kubernetes.ts'
+import type { KubeObject, Resource } from '../../controller/resource.ts'
 
 /** The objects that are built, as plain JSON. */
 export interface StatefulSet extends KubeObject {

@@ -1,4 +1,10 @@
-import type { V1Container, V1PodSpec, V1Probe, V1TopologySpreadConstraint, V1Volume } from '@kubernetes/client-node'
+import type {
+  V1Container,
+  V1PodSpec,
+  V1Probe,
+  V1TopologySpreadConstraint,
+  V1Volume,
+} from '../../controller/kubernetes.ts'
 import { buildLabels, buildSelector, containerPorts, GATEWAY_CONTAINER } from '../api/constants.ts'
 import type { ImCluster, ImClusterSpec } from '../api/imcluster.ts'
 import { buildGatewayEnvironment, TLS_DIRECTORY } from './gateway-environment.ts'

@@ -1,4 +1,4 @@
-import type { V1VolumeProjection } from '@kubernetes/client-node'
+import type { V1VolumeProjection } from '../../controller/kubernetes.ts'
 import type { SecretGroup, SecretSetting } from '../../session/secret-digest.ts'
 import type { ImClusterSpec } from '../api/imcluster.ts'
 

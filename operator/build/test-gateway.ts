@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { V1EnvVar } from '@kubernetes/client-node'
+import type { V1EnvVar } from '../../controller/kubernetes.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 

@@ -1,8 +1,8 @@
-import type { V1ContainerStatus } from '@kubernetes/client-node'
+import type { V1ContainerStatus } from '../../controller/kubernetes.ts'
 import { GATEWAY_CONTAINER } from '../api/constants.ts'
-import type { KubeApi } from '../runtime/api.ts'
-import { isApiError } from '../runtime/errors.ts'
-import type { KubeObject, ObjectName, Resource } from '../runtime/resource.ts'
+import type { KubeApi } from '../../controller/api.ts'
+import { isApiError } from '../../controller/errors.ts'
+import type { KubeObject, ObjectName, Resource } from '../../controller/resource.ts'
 import type { PodFacts } from './proof.ts'
 
 /** The fields of a pod that the operator reads. Times are strings, as the API server sends them. */

@@ -8,8 +8,8 @@ import { createDraft, createIncarnation, freshKeys, openRedis } from '../../sess
 import { buildTestCluster } from '../build/test-cluster.ts'
 import { createLogger } from '../logger.ts'
 import { OperatorMetrics } from '../metrics.ts'
-import { KubeApi } from '../runtime/api.ts'
-import { refuse, startTestServer } from '../runtime/test-server.ts'
+import { KubeApi } from '../../controller/api.ts'
+import { refuse, startTestServer } from '../../controller/test-server.ts'
 import { ClusterMemory, type ReconcileContext } from './context.ts'
 import { reconcileDirectory } from './directory.ts'
 

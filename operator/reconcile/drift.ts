@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { KubeObject } from '../runtime/resource.ts'
+import type { KubeObject } from '../../controller/resource.ts'
 import type { Applied } from './context.ts'
 
 /** On every object that the operator applies: the digest of what was applied. */

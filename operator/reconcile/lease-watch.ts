@@ -1,7 +1,7 @@
 import type { Keys } from '../../session/keys.ts'
 import { readLeaseLives } from '../../session/lease.ts'
 import type { RedisClient } from '../../session/redis.ts'
-import { startTimer } from '../runtime/timing.ts'
+import { startTimer } from '../../controller/timing.ts'
 
 /** Until the first look after a pass, and the least between two. */
 const LEAST_MS = 2_000

@@ -2,9 +2,9 @@ import { buildSelector } from '../api/constants.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
 import { gatewayStatus, readPod, type Pod } from '../cleanup/pod.ts'
-import type { KubeApi } from '../runtime/api.ts'
-import { isApiError } from '../runtime/errors.ts'
-import { events, type KubeEvent } from '../runtime/event-recorder.ts'
+import type { KubeApi } from '../../controller/api.ts'
+import { isApiError } from '../../controller/errors.ts'
+import { events, type KubeEvent } from '../../controller/event-recorder.ts'
 import type { Fault } from './fault.ts'
 
 /** Events of one cluster's pods and StatefulSet are few: the API server keeps them for an hour, repeats counted. */

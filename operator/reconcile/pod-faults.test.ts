@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { V1ContainerState } from '@kubernetes/client-node'
+import type { V1ContainerState } from '../../controller/kubernetes.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import { findPodFaults } from './pod-faults.ts'
 

@@ -1,7 +1,7 @@
-import type { V1ContainerStateTerminated } from '@kubernetes/client-node'
+import type { V1ContainerStateTerminated } from '../../controller/kubernetes.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { gatewayStatus, type Pod } from '../cleanup/pod.ts'
-import type { KubeApi } from '../runtime/api.ts'
+import type { KubeApi } from '../../controller/api.ts'
 import type { Fault } from './fault.ts'
 import { readSecret } from './secrets.ts'
 

@@ -4,7 +4,7 @@ import type { Lease } from '../../session/broker.ts'
 import { digestSecrets } from '../../session/secret-digest.ts'
 import { buildTestCluster } from '../build/test-cluster.ts'
 import type { Pod } from '../cleanup/pod.ts'
-import type { KubeApi } from '../runtime/api.ts'
+import type { KubeApi } from '../../controller/api.ts'
 import { ClusterMemory } from './context.ts'
 import { findSecretChanges } from './secret-changes.ts'
 

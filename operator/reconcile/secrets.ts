@@ -1,6 +1,6 @@
-import type { KubeApi } from '../runtime/api.ts'
-import { isApiError } from '../runtime/errors.ts'
-import type { KubeObject, ObjectName, Resource } from '../runtime/resource.ts'
+import type { KubeApi } from '../../controller/api.ts'
+import { isApiError } from '../../controller/errors.ts'
+import type { KubeObject, ObjectName, Resource } from '../../controller/resource.ts'
 
 interface Secret extends KubeObject {
   readonly data?: Readonly<Record<string, string>>

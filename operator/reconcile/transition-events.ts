@@ -1,6 +1,6 @@
 import { findCondition, type ConditionType } from '../api/conditions.ts'
 import type { Condition } from '../api/imcluster.ts'
-import type { EventDraft } from '../runtime/event-recorder.ts'
+import type { EventDraft } from '../../controller/event-recorder.ts'
 
 /** Reasons of Progressing that pass by themselves within moments: told by what comes after. */
 const passing = new Set(['Starting'])

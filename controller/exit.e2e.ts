@@ -7,13 +7,13 @@ import { createNamespace, openApi, readKubeConfig } from './test-kit.ts'
 
 /** What an operator does, in short; it prints `leading`, stops on SIGTERM and must leave nothing that keeps it alive. */
 const program = `
-import { KubeApi } from './operator/runtime/api.ts'
-import { EventRecorder } from './operator/runtime/event-recorder.ts'
-import { LeaderElector } from './operator/runtime/leader-election.ts'
-import { Reflector, stripBulk } from './operator/runtime/reflector.ts'
-import { WorkQueue } from './operator/runtime/work-queue.ts'
-import { loadKubeConfig } from './operator/runtime/transport.ts'
-import { keyOf } from './operator/runtime/resource.ts'
+import { KubeApi } from './controller/api.ts'
+import { EventRecorder } from './controller/event-recorder.ts'
+import { LeaderElector } from './controller/leader-election.ts'
+import { Reflector, stripBulk } from './controller/reflector.ts'
+import { WorkQueue } from './controller/work-queue.ts'
+import { loadKubeConfig } from './controller/transport.ts'
+import { keyOf } from './controller/resource.ts'
 
 const stop = new AbortController()
 process.once('SIGTERM', () => stop.abort())
@@ -48,7 +48,7 @@ test('a process that led, watched, worked and recorded ends by itself within sec
   using api = openApi(readKubeConfig())
   await using namespace = await createNamespace(api)
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    cwd: new URL('../..', import.meta.url),
+    cwd: new URL('..', import.meta.url),
     env: { ...process.env, RUNTIME_NAMESPACE: namespace.name },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
