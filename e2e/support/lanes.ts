@@ -3,14 +3,13 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
 /**
- * Files that leave the operator and the nodes as they are run in two lanes: one file at a time has the node ports, and those
- * that need none run beside it. All others have the cluster for themselves.
+ * Files that leave the operator and the nodes as they are run in lanes: one file at a time has the node ports, and those that need
+ * none run beside it in two more. All others have the cluster for themselves.
  */
 const LANES = [
   ['autoscaler', 'life-cycle', 'neighbours', 'rolling-restart', 'tls'],
-  ['departures', 'image', 'memory', 'mistakes', 'servers-away', 'servers-misconfigured', 'stuck'],
-  ['image', 'memory', 'mistakes', 'secrets', 'servers-away', 'stuck'],
-  ['cut-off', 'image', 'memory', 'mistakes', 'servers-away', 'stuck'],
+  ['image', 'memory', 'mistakes', 'servers-away', 'stuck'],
+  ['cut-off', 'departures', 'secrets', 'servers-misconfigured'],
 ].map((names) => new Set(names.map((name) => `e2e/${name}.e2e.ts`)))
 
 interface Result {
