@@ -62,7 +62,7 @@ describe('the image', () => {
   })
 
   test('has what runs, and nothing of tests', async () => {
-    const areas = ['client', 'gateway', 'node_modules', 'operator', 'process', 'protocol', 'session']
+    const areas = ['client', 'controller', 'gateway', 'node_modules', 'operator', 'process', 'protocol', 'session']
     const found = (await runOnce('ls', '/app')).trim().split('\n')
     assert.deepEqual(
       found,

@@ -79,7 +79,8 @@ describe('the life of a cluster, with clients connected', () => {
 
   test('each step, what was wrong, and its end are told by Events', async () => {
     const jsonpath = '{range .items[?(@.regarding.name=="im")]}{.type} {.reason}{"\\n"}{end}'
-    await waitFor('the Events', 60_000, async () => {
+    let missing: string[] = []
+    const complete = waitFor('the Events', 60_000, async () => {
       const text = await cluster.kubectl.run(['get', 'events.events.k8s.io', '-o', `jsonpath=${jsonpath}`])
       const told = new Set(text.split('\n'))
       const steps = [
@@ -92,7 +93,13 @@ describe('the life of a cluster, with clients connected', () => {
         'Paused',
         'Recovered',
       ]
-      return [...steps.map((reason) => `Normal ${reason}`), 'Warning ImagePullFailed'].every((each) => told.has(each))
+      const wanted = [...steps.map((reason) => `Normal ${reason}`), 'Warning ImagePullFailed']
+      missing = wanted.filter((each) => !told.has(each))
+      return missing.length === 0
+    })
+    await complete.catch((error: unknown) => {
+      assert.deepEqual(missing, [])
+      throw error
     })
     const labels = [`namespace="${cluster.kubectl.namespace}"`, 'imcluster="im"']
     assert.equal(await readOperatorMetric('im_imcluster_condition', [...labels, 'condition="Degraded"']), 0)

@@ -27,6 +27,7 @@ test('a new cluster is told of when it is begun, and when it is ready', () => {
   assert.deepEqual(told([], creating), ['Normal Creating: waiting'])
   const starting = creating.with(1, build('Progressing', 'True', 'Starting'))
   assert.deepEqual(told(creating, starting), [])
+  assert.deepEqual(told([], starting), ['Normal Creating: Starting'], 'however far it has come by the first look')
   assert.deepEqual(told(starting, idle), ['Normal Complete: Complete', 'Normal GatewaysReady: GatewaysReady'])
 })
 

@@ -27,9 +27,12 @@ export function buildTransitionEvents(former: readonly Condition[], conditions: 
 type Change = { readonly before: Condition | undefined; readonly after: Condition } | undefined
 
 function tellProgress(change: Change): EventDraft[] {
-  if (change === undefined || passing.has(change.after.reason)) return []
-  const { reason, message } = change.after
-  return [{ type: 'Normal', reason, action: 'Reconcile', note: message }]
+  if (change === undefined) return []
+  const { status, reason, message } = change.after
+  // However far it has come by the first look.
+  const isNew = change.before === undefined && status === 'True'
+  if (passing.has(reason) && !isNew) return []
+  return [{ type: 'Normal', reason: isNew ? 'Creating' : reason, action: 'Reconcile', note: message }]
 }
 
 function tellReadiness(change: Change): EventDraft[] {
