@@ -20,12 +20,12 @@ describe('an operator of one namespace', () => {
     await helm('install', ...place, '--set', 'crds.install=false', ...imageValues(gatewayImage), '--wait')
   })
   after(async () => {
+    // Nobody has run it, so that it has no finalizer; the operator of all would give it one.
+    await elsewhere.run(['delete', 'imclusters', '--all', '--timeout=60s'])
     await cluster.kubectl.run(['delete', 'imclusters', '--all', '--timeout=60s'])
     await helm('uninstall', RELEASE, '--namespace', cluster.kubectl.namespace, '--wait')
     await installOperator(gatewayImage)
     await cluster[Symbol.asyncDispose]()
-    // Nobody has run it: it has no finalizer.
-    await elsewhere.run(['delete', 'imclusters', '--all', '--timeout=60s'])
     await elsewhere.run(['delete', 'namespace', elsewhere.namespace, '--wait=false'])
   })
 
