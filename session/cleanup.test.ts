@@ -32,6 +32,20 @@ async function setUp() {
   return { keys, directory, dead, lease, clean, left }
 }
 
+/** The client of a process that dies in the middle: after so many calls. */
+function dieAfter(calls: number): typeof redis {
+  let left = calls
+  return new Proxy(redis, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (/^(fcall|sscan|hget|pipeline|scard|unlink|srem|get)$/.test(String(name)) && (left -= 1) < 0)
+        throw new Error('killed')
+      return value.bind(target) as unknown
+    },
+  })
+}
+
 test('everything that an incarnation left is removed, in two passes', async () => {
   const { directory, dead, lease, clean, left, keys } = await setUp()
   const users = Array.from({ length: 300 }, (_, at) => ({ appId: 1, userId: `user-${at}` }))
@@ -102,15 +116,7 @@ test('a pass that breaks off anywhere counts, and what it has removed counts onc
     const { directory, dead, lease, clean, keys } = await setUp()
     for (let at = 0; at < users; at += 1) await directory.login(createDraft({ userId: `u${at}` }, dead))
     await lease.release()
-    let left = calls
-    const dies = new Proxy(redis, {
-      get: (target, name) => {
-        const value: unknown = Reflect.get(target, name)
-        if (typeof value !== 'function') return value
-        if (/^(fcall|sscan|hget|pipeline|scard)$/.test(String(name)) && (left -= 1) < 0) throw new Error('killed')
-        return value.bind(target) as unknown
-      },
-    })
+    const dies = dieAfter(calls)
     const ended = await cleanIncarnation(dies, keys, dead, { ...kept, batch: 2 }).then(
       () => true,
       () => false,
@@ -120,6 +126,25 @@ test('a pass that breaks off anywhere counts, and what it has removed counts onc
     assert.ok((await redis.pttl(keys.removed(dead.brokerId, dead.bootId))) > 0, 'the count runs out')
     assert.equal((await clean(0)).finished, true)
     assert.equal(await redis.exists(keys.removed(dead.brokerId, dead.bootId)), 0)
+    if (ended) break
+  }
+})
+
+test('a last pass that breaks off anywhere leaves nothing that nobody comes for again', async () => {
+  for (let calls = 1; ; calls += 1) {
+    const { directory, dead, lease, clean, left, keys } = await setUp()
+    await directory.login(createDraft({}, dead))
+    await lease.release()
+    await clean()
+    const ended = await cleanIncarnation(dieAfter(calls), keys, dead, { ...kept, graceMs: 0 }).then(
+      () => true,
+      () => false,
+    )
+    const { register } = await left()
+    const noted = () => redis.exists(keys.removed(dead.brokerId, dead.bootId))
+    if (register === 0) assert.equal(await noted(), 0, `broken off after ${calls} calls`)
+    assert.equal((await clean(0)).finished, true)
+    assert.equal(await noted(), 0)
     if (ended) break
   }
 })

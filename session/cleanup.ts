@@ -64,10 +64,12 @@ export async function cleanIncarnation(
   if (left === 0 && value === '') return { ...result, finished: true, waitMs: 0 }
   if (last) {
     await refuseAlive(redis, keys, incarnation)
+    if (left > 0) return { ...result, finished: false, waitMs: graceMs }
+    // Before the entry: without that nobody would come again for it.
+    await guard(redis.unlink(noted))
     // A process that lives after all has written its entry anew, and keeps it.
-    const [, found, swapped] = left === 0 ? await sendSwap(redis, keys, incarnation, value, '') : [0, value, 0]
+    const [, found, swapped] = await sendSwap(redis, keys, incarnation, value, '')
     const finished = swapped === 1 || found === ''
-    if (finished) await guard(redis.unlink(noted))
     return { ...result, finished, waitMs: finished ? 0 : graceMs }
   }
   // The mark is set when a pass is over, for one that broke off was none.
