@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { findFreePort } from '../dev/free-port.ts'
 import { startRedis } from '../dev/redis-server.ts'
-import { startServer } from '../dev/server-process.ts'
 import { changeTarget, compareTargets } from './redis-target.ts'
 import { parseRedisUrl } from './redis-url.ts'
 import type { RedisClient } from './redis.ts'
-import { openRedis } from './test-kit.ts'
+import { openRedis, startSentinel } from './test-kit.ts'
 
 test('what a client can take over while it lives is told from what it cannot', () => {
   const changes = [
@@ -68,16 +65,7 @@ test('a client of a Redis Cluster connects anew, and to new nodes, with the pass
 
 test('a client that goes by sentinels connects anew with the password that it was given last', async () => {
   await using server = await startRedis({ persistent: false })
-  await using sentinel = await startServer({
-    name: 'redis',
-    buildArgs(address, port, directory) {
-      const monitor = `sentinel monitor main 127.0.0.1 ${server.port} 1\n`
-      writeFileSync(join(directory, 'sentinel.conf'), `port ${port}\nbind ${address}\nprotected-mode no\n${monitor}`)
-      return [join(directory, 'sentinel.conf'), '--sentinel']
-    },
-    readyLine: '+monitor master',
-    probe: { request: 'PING\r\n', answer: '+PONG' },
-  })
+  await using sentinel = await startSentinel(server.port)
   const admin = new Redis(server.url)
   try {
     await admin.config('SET', 'requirepass', 'first')

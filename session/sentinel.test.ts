@@ -1,26 +1,13 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startRedis } from '../dev/redis-server.ts'
-import { startServer } from '../dev/server-process.ts'
 import { Inbox } from './inbox.ts'
 import { isUnavailable } from './redis.ts'
-import { freshKeys, openRedis } from './test-kit.ts'
+import { freshKeys, openRedis, startSentinel } from './test-kit.ts'
 
 const server = await startRedis()
-const sentinel = await startServer({
-  name: 'redis',
-  buildArgs(address, port, directory) {
-    // A sentinel rewrites its configuration: it must be a file.
-    const monitor = `sentinel monitor main 127.0.0.1 ${server.port} 1\n`
-    writeFileSync(join(directory, 'sentinel.conf'), `port ${port}\nbind ${address}\nprotected-mode no\n${monitor}`)
-    return [join(directory, 'sentinel.conf'), '--sentinel']
-  },
-  readyLine: '+monitor master',
-  probe: { request: 'PING\r\n', answer: '+PONG' },
-})
+const sentinel = await startSentinel(server.port)
 after(async () => {
   await sentinel[Symbol.asyncDispose]()
   await server[Symbol.asyncDispose]()

@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startServer } from '../dev/server-process.ts'
 import { Keys } from './keys.ts'
 import { awaitReady, closeRedis, connectRedis, type RedisClient } from './redis.ts'
 import type { Incarnation } from './broker.ts'
@@ -11,6 +14,21 @@ export async function openRedis(url: string): Promise<{ redis: RedisClient } & A
   const redis = connectRedis(url, { connectionName: 'test', commandTimeoutMs: 2000, onError: () => undefined })
   await awaitReady(redis, 60_000)
   return { redis, [Symbol.asyncDispose]: () => closeRedis(redis) }
+}
+
+/** A sentinel of its own for a primary on this machine, which it calls `main`. */
+export function startSentinel(primaryPort: number) {
+  return startServer({
+    name: 'redis',
+    buildArgs(address, port, directory) {
+      // A sentinel rewrites its configuration: it must be a file.
+      const monitor = `sentinel monitor main 127.0.0.1 ${primaryPort} 1\n`
+      writeFileSync(join(directory, 'sentinel.conf'), `port ${port}\nbind ${address}\nprotected-mode no\n${monitor}`)
+      return [join(directory, 'sentinel.conf'), '--sentinel']
+    },
+    readyLine: '+monitor master',
+    probe: { request: 'PING\r\n', answer: '+PONG' },
+  })
 }
 
 /** Keys that no other test uses. */
