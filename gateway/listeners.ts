@@ -17,12 +17,10 @@ const WEBSOCKET_ROOM = 4
 
 /** The two listeners of a gateway, on one connection model. */
 export interface Listeners {
-  /** @throws GatewayError LISTEN_FAILED */
+  /** Accepts connections, after a `close` again and on the same ports. @throws GatewayError LISTEN_FAILED */
   listen(): Promise<{ tcpPort: number; wsPort: number }>
   /** Accepts no more. */
   close(): void
-  /** Accepts again, on the same ports. @throws GatewayError LISTEN_FAILED */
-  reopen(): Promise<void>
 }
 
 export function createListeners(
@@ -59,7 +57,6 @@ export function createListeners(
   }
   return {
     listen,
-    reopen: async () => void (await listen()),
     close: () => {
       tcp.close()
       websocket.close()

@@ -15,7 +15,7 @@ const REOPEN_MS = 1_000
  */
 export async function sendAway(
   dispatcher: Dispatcher,
-  listeners: Pick<Listeners, 'close' | 'reopen'>,
+  listeners: Pick<Listeners, 'close' | 'listen'>,
   settings: DrainSettings,
   logger: Logger,
   { until, end }: { readonly until: AbortSignal; readonly end: AbortSignal },
@@ -36,7 +36,8 @@ export async function sendAway(
   logger.info({ connections: dispatcher.size }, 'no longer sending clients to other gateways')
   while (!end.aborted) {
     try {
-      return await listeners.reopen()
+      await listeners.listen()
+      return
     } catch (err) {
       logger.error({ err }, 'the ports cannot be opened again; trying again')
       await delay(REOPEN_MS, undefined, { signal: end }).catch(() => undefined)
