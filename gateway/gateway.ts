@@ -59,7 +59,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const memory = openMemoryBudget(settings.memoryBudgetBytes, metrics, logger, () => dispatcher.stopReading())
   let state: BrokerState = 'starting'
   let waitingFor = 'Redis'
-  let cutOff = 0
+  let clientsCutOff = 0
   if (settings.authMode === 'none') logger.warn('IM_AUTH_MODE is none: every client is believed; for development only')
 
   // Whatever is opened is closed again in the opposite order, also when the start fails half-way.
@@ -87,14 +87,13 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
-  const bus = stack.use(
-    await Bus.connect(settings, secretsInUse, memory, metrics, troubles, logger, START_TIMEOUT_MS, stop),
-  )
+  const busContext = { settings, secrets: secretsInUse, memory, metrics, troubles, logger }
+  const bus = stack.use(await Bus.connect(busContext, START_TIMEOUT_MS, stop))
 
   waitingFor = `the lease of ${settings.brokerId}`
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
   await lease.acquire(stop)
-  stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, cutOff, { offlineRetentionMs, logger }))
+  stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, clientsCutOff, { offlineRetentionMs, logger }))
   const replaced = new AbortController()
   const keeper = stack.use(
     new LeaseKeeper(
@@ -185,7 +184,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   if (!replaced.signal.aborted) {
     void keeper.renew()
     const left = await drainConnections(dispatcher, settings, logger, replaced.signal)
-    if (!replaced.signal.aborted) cutOff = left
+    if (!replaced.signal.aborted) clientsCutOff = left
   }
   dispatcher.closeAll(replaced.signal.aborted ? 'broker_replaced' : 'going_away')
   await dispatcher.left()

@@ -33,6 +33,16 @@ export interface BusEvents {
   reconnected(): void
 }
 
+export interface BusContext {
+  readonly settings: GatewaySettings
+  /** Those in use, whenever they are asked for. */
+  readonly secrets: () => SecretValues
+  readonly memory: MemoryBudget
+  readonly metrics: Metrics
+  readonly troubles: Troubles
+  readonly logger: Logger
+}
+
 /** Why a record was not sent. */
 export type Lost = 'bus_away' | 'memory' | 'too_long'
 
@@ -74,15 +84,7 @@ export class Bus implements AsyncDisposable {
   #nonce = ''
   #probedAt = -Infinity
 
-  private constructor(
-    nats: NatsConnection,
-    settings: GatewaySettings,
-    secrets: () => SecretValues,
-    memory: MemoryBudget,
-    metrics: Metrics,
-    troubles: Troubles,
-    logger: Logger,
-  ) {
+  private constructor(nats: NatsConnection, { settings, secrets, memory, metrics, troubles, logger }: BusContext) {
     this.#nats = nats
     this.#memory = memory.openAccount(SHARE)
     this.#settings = settings
@@ -95,19 +97,10 @@ export class Bus implements AsyncDisposable {
     void this.#watch(nats)
   }
 
-  /** Connects. `secrets` are those in use, whenever they are asked for. @throws as `connectNats` */
-  static async connect(
-    settings: GatewaySettings,
-    secrets: () => SecretValues,
-    memory: MemoryBudget,
-    metrics: Metrics,
-    troubles: Troubles,
-    logger: Logger,
-    timeoutMs: number,
-    stop: AbortSignal,
-  ): Promise<Bus> {
-    const nats = await connectNats(settings, secrets, logger, timeoutMs, stop)
-    return new Bus(nats, settings, secrets, memory, metrics, troubles, logger)
+  /** Connects. @throws as `connectNats` */
+  static async connect(context: BusContext, timeoutMs: number, stop: AbortSignal): Promise<Bus> {
+    const { settings, secrets, logger } = context
+    return new Bus(await connectNats(settings, secrets, logger, timeoutMs, stop), context)
   }
 
   /**
