@@ -15,7 +15,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY protocol protocol
-COPY process process
+COPY server server
 COPY session session
 COPY client client
 COPY gateway gateway

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { startRedis } from '../dev/redis-server.ts'
+import { startRedis } from '../test/kit/servers/redis-server.ts'
 import { openAppender, type AppenderOptions } from './appender.ts'
 import { addVersionOptions, buildIntegerOption, type VersionOptions } from './command-options.ts'
 import { findVersions, runRounds, type Subject, type Version } from './rounds.ts'

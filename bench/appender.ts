@@ -1,12 +1,13 @@
+import { existsSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { nextTick } from 'node:process'
 import { pathToFileURL } from 'node:url'
 import type * as DevicePolicies from '../session/device-policy.ts'
 import type * as Directories from '../session/directory.ts'
-import type * as Inboxes from '../session/inbox.ts'
+import type * as Inboxes from '../session/inbox/inbox.ts'
 import type * as AllKeys from '../session/keys.ts'
-import type * as Connections from '../session/redis.ts'
+import type * as Connections from '../session/redis/redis.ts'
 
 export interface AppenderOptions {
   /** Recipients, in turn; each has one session. */
@@ -30,10 +31,14 @@ const COMMAND_DEADLINE_MS = 10_000
  * version has another way to connect, log in or append, this must know both.
  */
 export async function openAppender(folder: string, redisUrl: string, options: AppenderOptions): Promise<Appender> {
-  const load = async (file: string): Promise<unknown> => import(pathToFileURL(join(folder, 'session', file)).href)
-  const { connectRedis, awaitReady, closeRedis } = (await load('redis.ts')) as typeof Connections
+  const load = async (file: string, room = ''): Promise<unknown> => {
+    // 0.2.0 had no rooms.
+    const path = [join(folder, 'session', room, file), join(folder, 'session', file)].find(existsSync) ?? file
+    return import(pathToFileURL(path).href)
+  }
+  const { connectRedis, awaitReady, closeRedis } = (await load('redis.ts', 'redis')) as typeof Connections
   const { Keys } = (await load('keys.ts')) as typeof AllKeys
-  const { Inbox } = (await load('inbox.ts')) as typeof Inboxes
+  const { Inbox } = (await load('inbox.ts', 'inbox')) as typeof Inboxes
   const { Directory } = (await load('directory.ts')) as typeof Directories
   const { devicePolicies } = (await load('device-policy.ts')) as typeof DevicePolicies
 

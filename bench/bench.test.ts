@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { startChild, type Child } from '../dev/child.ts'
+import { startChild, type Child } from '../test/kit/servers/child.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 const here = fileURLToPath(new URL('..', import.meta.url))

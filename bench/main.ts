@@ -1,7 +1,7 @@
 // npm run bench: what the product costs, measured from outside.
 import { Command } from 'commander'
 import { onInterrupt } from '../dev/interrupt.ts'
-import { provideServers } from '../dev/server-binary.ts'
+import { provideServers } from '../test/kit/servers/server-binary.ts'
 import { buildAppendCommand } from './append.ts'
 import { checkPlatform } from './cpu.ts'
 import { buildMessageCommand } from './message.ts'

@@ -7,7 +7,7 @@ import { Emitter, throwLater } from './emitter.ts'
 import { buildGatewayError, buildLocalEnding, buildLocalError, ClientError, type Ending } from './errors.ts'
 import type { ClientEvents, Closed } from './events.ts'
 import { Inbox, INBOX } from './inbox.ts'
-import { Link } from './link.ts'
+import { ConnectionKeeper } from './connection-keeper.ts'
 import { streamMessages } from './message-stream.ts'
 import type { Cursor, Message } from './message.ts'
 import { parseOptions, parseSendTimeout, type ClientOptions, type ParsedOptions } from './options.ts'
@@ -36,7 +36,7 @@ export class Client implements AsyncDisposable {
   readonly #options: ParsedOptions
   readonly #emitter = new Emitter<ClientEvents>()
   readonly #tokens: Tokens
-  readonly #link: Link
+  readonly #connections: ConnectionKeeper
   readonly #delivery: Delivery
   readonly #inbox: Inbox
   readonly #acks: Acks
@@ -67,24 +67,24 @@ export class Client implements AsyncDisposable {
       ackDelayMs,
       ackEvery,
       () => (ack === 'none' ? undefined : this.#ackable()),
-      (position) => this.#link.current?.post({ type: 'ack', stream: INBOX, ...position }),
+      (position) => this.#connections.current?.post({ type: 'ack', stream: INBOX, ...position }),
     )
     this.#inbox = new Inbox(cursor, this.#delivery, {
       broken: (source) => {
         const ending = buildLocalEnding('protocol_violation', 'a message is missing')
-        if (source === this.#link.current) this.#link.distrust(ending)
+        if (source === this.#connections.current) this.#connections.distrust(ending)
       },
       repeated: () => this.#acks.moved(),
     })
-    this.#outbox = new Outbox(this.#options, () => this.#link.lastFailure)
-    this.#link = this.#buildLink(openTransports)
-    this.#link.start()
+    this.#outbox = new Outbox(this.#options, () => this.#connections.lastFailure)
+    this.#connections = this.#buildConnectionKeeper(openTransports)
+    this.#connections.start()
     if (options.signal) this.#closeWith(options.signal)
   }
 
   /** Whether there is a connection that is logged in. */
   get connected(): boolean {
-    return this.#link.current !== undefined
+    return this.#connections.current !== undefined
   }
 
   /**
@@ -138,7 +138,7 @@ export class Client implements AsyncDisposable {
    * @throws ClientError `request_timeout`, `aborted`, or the code with which the client was closed
    */
   async ready({ timeoutMs = READY_TIMEOUT_MS, signal }: RequestOptions = {}): Promise<void> {
-    await this.#link.connection(timeoutMs, signal)
+    await this.#connections.connection(timeoutMs, signal)
   }
 
   /**
@@ -192,13 +192,13 @@ export class Client implements AsyncDisposable {
     await this.close()
   }
 
-  #buildLink(openTransports: Readonly<Record<string, OpenTransport>>): Link {
+  #buildConnectionKeeper(openTransports: Readonly<Record<string, OpenTransport>>): ConnectionKeeper {
     const openTransport: OpenTransport = (url, events) => {
       const open = openTransports[url.protocol.slice(0, -1)]
       if (open === undefined) throw buildLocalError('option_invalid', `no transport for ${url.protocol}`)
       return open(url, events)
     }
-    return new Link(this.#options, openTransport, this.#tokens, {
+    return new ConnectionKeeper(this.#options, openTransport, this.#tokens, {
       buildLogin: (token) => this.#buildLogin(token),
       attached: (connection, handOver) => this.#attached(connection, handOver),
       detached: (connection) => this.#detached(connection),
@@ -234,7 +234,7 @@ export class Client implements AsyncDisposable {
 
   #detached(connection: Connection): void {
     this.#outbox.detach(connection)
-    if (connection === this.#link.current) this.#tokens.pause()
+    if (connection === this.#connections.current) this.#tokens.pause()
   }
 
   #pushed(connection: Connection, frame: Exclude<Pushed, { type: 'goAway' }>): void {
@@ -256,8 +256,8 @@ export class Client implements AsyncDisposable {
   }
 
   #resumeStalled(): void {
-    const { current } = this.#link
-    if (current && this.#inbox.isStalled(current)) this.#link.move(0, true)
+    const { current } = this.#connections
+    if (current && this.#inbox.isStalled(current)) this.#connections.move(0, true)
   }
 
   #handToListeners(message: Message): boolean | Promise<boolean> {
@@ -275,15 +275,15 @@ export class Client implements AsyncDisposable {
   }
 
   #ackable(): Cursor | undefined {
-    const { current } = this.#link
+    const { current } = this.#connections
     return current && this.cursor && this.#inbox.limitTo(current, this.cursor)
   }
 
   async #renew(token: string): Promise<number> {
-    const connection = await this.#link.connection(REQUEST_TIMEOUT_MS)
+    const connection = await this.#connections.connection(REQUEST_TIMEOUT_MS)
     const request = connection.request('renew', { token })
     try {
-      return (await this.#link.inTime(request.reply, REQUEST_TIMEOUT_MS)).expiresAt
+      return (await this.#connections.inTime(request.reply, REQUEST_TIMEOUT_MS)).expiresAt
     } finally {
       request.forget()
     }
@@ -296,11 +296,11 @@ export class Client implements AsyncDisposable {
   ): Promise<FrameOf<'presenceState'>> {
     const backoff = new Backoff(this.#options.backoffBaseMs, this.#options.backoffCapMs)
     for (;;) {
-      const connection = await this.#link.connection(deadline - Date.now(), signal)
+      const connection = await this.#connections.connection(deadline - Date.now(), signal)
       try {
         const request = connection.request('presence', { userIds })
         try {
-          return await this.#link.inTime(request.reply, deadline - Date.now(), signal)
+          return await this.#connections.inTime(request.reply, deadline - Date.now(), signal)
         } finally {
           request.forget()
         }
@@ -314,7 +314,7 @@ export class Client implements AsyncDisposable {
   }
 
   async #logout(): Promise<void> {
-    const { current } = this.#link
+    const { current } = this.#connections
     if (!current) return
     const patience = new AbortController()
     current.post({ type: 'logout', requestId: 0 })
@@ -334,7 +334,7 @@ export class Client implements AsyncDisposable {
   async #shutDown(final: Closed): Promise<void> {
     this.#tokens.stop()
     this.#acks.stop()
-    await this.#link.close(final.error)
+    await this.#connections.close(final.error)
     this.#closed.resolve(final)
     this.#emitter.emit('closed', final)
   }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
-import { startNats } from '../dev/nats-server.ts'
-import { startRedis } from '../dev/redis-server.ts'
-import { signToken } from '../dev/token.ts'
+import { startGateway, type GatewayProcess } from '../test/kit/servers/gateway-process.ts'
+import { startNats } from '../test/kit/servers/nats-server.ts'
+import { startRedis } from '../test/kit/servers/redis-server.ts'
+import { signToken } from '../test/kit/token.ts'
 import { connect, type Client, type NodeClientOptions } from './index.ts'
 import { Collector, nextEvent } from './test-kit.ts'
 

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
-import { startNats } from '../dev/nats-server.ts'
-import { startRedis } from '../dev/redis-server.ts'
+import { startGateway, type GatewayProcess } from '../test/kit/servers/gateway-process.ts'
+import { startNats } from '../test/kit/servers/nats-server.ts'
+import { startRedis } from '../test/kit/servers/redis-server.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const SECRET = 'for development only: everybody knows this secret'

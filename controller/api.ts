@@ -5,7 +5,7 @@ import { buildCollectionPath, buildObjectPath, type KubeObject, type ObjectName,
 import { readJsonLines } from './response.ts'
 import { Deadline } from './timing.ts'
 import { TokenBucket } from './token-bucket.ts'
-import { Transport, type HttpRequest } from './transport.ts'
+import { HttpClient, type HttpRequest } from './http-client.ts'
 
 export interface KubeApiOptions {
   /** Requests per second on average, watches included. */
@@ -78,24 +78,24 @@ const MERGE_PATCH = 'application/merge-patch+json'
  * waits behind the rate limit or the connections of others.
  */
 export class KubeApi implements Disposable {
-  readonly #transport: Transport
+  readonly #http: HttpClient
   readonly #requester: Requester
   constructor(config: KubeConfig, options: KubeApiOptions = {}) {
     const { qps = 50, burst = 100, maxConnections = 64 } = options
     const { timeoutMs = 15_000, attemptTimeoutMs = 5_000, maxRetries = 4 } = options
-    this.#transport = new Transport(config, maxConnections)
+    this.#http = new HttpClient(config, maxConnections)
     const bucket = new TokenBucket(qps, burst)
-    this.#requester = new Requester(this.#transport, bucket, { timeoutMs, attemptTimeoutMs, maxRetries })
+    this.#requester = new Requester(this.#http, bucket, { timeoutMs, attemptTimeoutMs, maxRetries })
   }
 
   /** TCP connections opened so far. */
   get connectionsOpened(): number {
-    return this.#transport.connectionsOpened
+    return this.#http.connectionsOpened
   }
 
   /** Closes all connections. */
   [Symbol.dispose](): void {
-    this.#transport[Symbol.dispose]()
+    this.#http[Symbol.dispose]()
   }
 
   /** Reads an object from etcd, never from a cache. */

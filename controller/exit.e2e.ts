@@ -12,7 +12,7 @@ import { EventRecorder } from './controller/event-recorder.ts'
 import { LeaderElector } from './controller/leader-election.ts'
 import { Reflector, stripBulk } from './controller/reflector.ts'
 import { WorkQueue } from './controller/work-queue.ts'
-import { loadKubeConfig } from './controller/transport.ts'
+import { loadKubeConfig } from './controller/http-client.ts'
 import { keyOf } from './controller/resource.ts'
 
 const stop = new AbortController()

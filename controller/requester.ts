@@ -3,7 +3,7 @@ import { ApiError, isApiError } from './errors.ts'
 import { readJson } from './response.ts'
 import { Deadline, backoffDelay, pause } from './timing.ts'
 import { type TokenBucket } from './token-bucket.ts'
-import { type HttpRequest, type Transport } from './transport.ts'
+import { type HttpRequest, type HttpClient } from './http-client.ts'
 
 const RETRY_BACKOFF = { baseMs: 100, maxMs: 2_000 }
 
@@ -25,11 +25,11 @@ export interface RequesterOptions {
 
 /** Calls with a deadline, within the rate limit, and tried again where that cannot do a thing twice. */
 export class Requester {
-  readonly #transport: Transport
+  readonly #http: HttpClient
   readonly #bucket: TokenBucket
   readonly #options: RequesterOptions
-  constructor(transport: Transport, bucket: TokenBucket, options: RequesterOptions) {
-    this.#transport = transport
+  constructor(http: HttpClient, bucket: TokenBucket, options: RequesterOptions) {
+    this.#http = http
     this.#bucket = bucket
     this.#options = options
   }
@@ -72,7 +72,7 @@ export class Requester {
     try {
       await this.#bucket.take(deadline.signal)
       deadline.restart(this.#options.attemptTimeoutMs)
-      const response = await this.#transport.send(request, deadline.signal)
+      const response = await this.#http.send(request, deadline.signal)
       if (response.statusCode === 200) deadline.restart(lifeMs)
       // Of another status the body is the refusal, so this throws.
       else await readJson(response, what)
@@ -84,14 +84,14 @@ export class Requester {
 
   /** What an error under a deadline means: the caller's abort (thrown), a time-out, or what it is. */
   explain(error: unknown, what: string, deadline: Deadline, parent?: AbortSignal): ApiError {
-    if (deadline.expired) this.#transport.dropIdle()
+    if (deadline.expired) this.#http.dropIdle()
     return explain(error, what, deadline, parent)
   }
 
   async #attempt(request: HttpRequest, what: string, total: Deadline): Promise<unknown> {
     using attempt = new Deadline(this.#options.attemptTimeoutMs, total.signal, what)
     try {
-      return await readJson(await this.#transport.send(request, attempt.signal), what)
+      return await readJson(await this.#http.send(request, attempt.signal), what)
     } catch (error) {
       throw this.explain(error, what, attempt, total.signal)
     }

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { KubeApi, type KubeApiOptions } from './api.ts'
 import { isApiError } from './errors.ts'
 import { type Resource } from './resource.ts'
-import { loadKubeConfig } from './transport.ts'
+import { loadKubeConfig } from './http-client.ts'
 import { FaultProxy } from './test-fault-proxy.ts'
 import { configMaps, type ConfigMap } from './test-server.ts'
 

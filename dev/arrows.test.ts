@@ -24,7 +24,7 @@ describe('the check of imports', () => {
       'protocol/frames.ts': '',
       'session/keys.ts': `import { frames } from '../protocol/frames.ts'`,
       'gateway/main.ts': `import { key } from '../session/keys.ts'\nconst { env } = process`,
-      'gateway/login.test.ts': `import { startRedis } from '../dev/redis-server.ts'`,
+      'gateway/login.test.ts': `import { startRedis } from '../test/kit/servers/redis-server.ts'`,
       'controller/pods.ts': `import { CoreV1Api } from '@kubernetes/client-node'`,
     })
     assert.deepEqual(violations, [])
@@ -43,7 +43,10 @@ describe('the check of imports', () => {
     assert.equal(check({ 'gateway/a.ts': `import { b } from '../operator/b.ts'` }).length, 1)
     assert.equal(check({ 'protocol/a.ts': `import { b } from '../session/b.ts'` }).length, 1)
     assert.equal(check({ 'e2e/a.ts': `import { b } from '../gateway/b.ts'` }).length, 1)
-    assert.equal(check({ 'gateway/a.ts': `import { startRedis } from '../dev/redis-server.ts'` }).length, 1)
+    assert.equal(
+      check({ 'gateway/a.ts': `import { startRedis } from '../test/kit/servers/redis-server.ts'` }).length,
+      1,
+    )
   })
 
   it('reports an import against the arrows of a folder’s rooms', () => {

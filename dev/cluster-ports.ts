@@ -1,5 +1,5 @@
-import { isFree } from './free-port.ts'
-import type { GatewayPorts } from './gateway-process.ts'
+import { isFree } from '../test/kit/servers/free-port.ts'
+import type { GatewayPorts } from '../test/kit/servers/gateway-process.ts'
 import { findPortOwner } from './port-owner.ts'
 
 /** Where the parts of a development cluster listen. */

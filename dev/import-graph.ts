@@ -10,24 +10,27 @@ export interface SourceFile {
 /** By path from the repository's root, with forward slashes. */
 export type ImportGraph = ReadonlyMap<string, SourceFile>
 
+/** What tests of all folders use, an area of its own. */
+const TEST_KIT = 'test/kit'
 /** Top-level folders, and those of which each may import. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
-  process: [],
-  session: ['protocol', 'process'],
+  server: [],
+  session: ['protocol', 'server'],
   client: ['protocol'],
-  gateway: ['protocol', 'session', 'process'],
+  gateway: ['protocol', 'session', 'server'],
   controller: [],
-  operator: ['controller', 'session', 'process'],
+  operator: ['controller', 'session', 'server'],
   // Tests alone: what charts say of the product is compared with it.
   charts: ['gateway', 'operator', 'controller'],
-  dev: ['protocol', 'session', 'client', 'gateway', 'controller', 'operator', 'process'],
+  dev: ['protocol', 'session', 'client', 'gateway', 'controller', 'operator', 'server', TEST_KIT],
   // From outside: what the product does is observed through clients, processes and stores.
-  test: ['protocol', 'session', 'client', 'dev'],
-  e2e: ['client', 'dev'],
+  [TEST_KIT]: ['protocol', 'session', 'client', 'server'],
+  test: ['protocol', 'session', 'client', TEST_KIT],
+  e2e: ['client', 'dev', TEST_KIT],
   // From outside, too. Of session/ the types only: what an append costs Redis is measured through the session/ of whichever
   // checkout is asked for, loaded by path, since a script cannot be measured without what calls it.
-  bench: ['protocol', 'session', 'client', 'dev'],
+  bench: ['protocol', 'session', 'client', 'dev', TEST_KIT],
 }
 /**
  * Rooms of a folder, and of which each may import. What stands beside the rooms runs them and may import all; of it they may
@@ -53,7 +56,7 @@ const rooms: Readonly<
 /** The one that speaks to Kubernetes. */
 const KUBERNETES_AREA = 'controller'
 /** What a test may import besides what its folder may. */
-const arrowsOfTests = ['client', 'dev', 'test', 'e2e']
+const arrowsOfTests = ['client', TEST_KIT]
 /** Tests beside the code and their helpers; and the folders that are no part of the product. */
 const testFiles = /\.(test|e2e)\.ts$|\/test-[^/]+\.ts$/
 const testFolders = /^(charts|dev|test|e2e|bench)\//
@@ -124,7 +127,7 @@ function isTest(path: string): boolean {
 }
 
 function areaOf(path: string): string {
-  return path.slice(0, path.indexOf('/'))
+  return path.startsWith(`${TEST_KIT}/`) ? TEST_KIT : path.slice(0, path.indexOf('/'))
 }
 
 /** `gateway/net/listener.ts` is in the room `net`; what stands beside the rooms of a folder is in none. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { startChild } from './child.ts'
+import { startChild } from '../test/kit/servers/child.ts'
 
 const module = (name: string) => JSON.stringify(new URL(name, import.meta.url).href)
 

@@ -9,9 +9,9 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { startChild, type Child } from './child.ts'
+import { startChild, type Child } from '../test/kit/servers/child.ts'
 import { buildClusterPorts, checkPorts } from './cluster-ports.ts'
-import { findFreePort } from './free-port.ts'
+import { findFreePort } from '../test/kit/servers/free-port.ts'
 
 const execFileAsync = promisify(execFile)
 const script = fileURLToPath(new URL('start.ts', import.meta.url))

@@ -4,9 +4,9 @@ import { parseArgs } from 'node:util'
 import { startCluster, type Cluster } from './cluster.ts'
 import { buildClusterPorts, checkPorts } from './cluster-ports.ts'
 import { onInterrupt } from './interrupt.ts'
-import { proveDelivery } from './proof.ts'
-import { provideServers } from './server-binary.ts'
-import { signToken } from './token.ts'
+import { proveDelivery } from './delivery-proof.ts'
+import { provideServers } from '../test/kit/servers/server-binary.ts'
+import { signToken } from '../test/kit/token.ts'
 
 const help = `Usage: npm start -- [options]
 

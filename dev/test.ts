@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { onInterrupt } from './interrupt.ts'
 import { RunningTests } from './running-tests.ts'
-import { provideServers } from './server-binary.ts'
+import { provideServers } from '../test/kit/servers/server-binary.ts'
 
 // Against tests that hang, not slow ones: all that a machine needs that is four times slower, and busy.
 const TEST_DEADLINE_MS = 10 * 60_000

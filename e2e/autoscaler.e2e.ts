@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { TestCluster } from './support/im-cluster.ts'
-import { waitFor, type KubeObject } from './support/kubernetes.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor, type KubeObject } from '../test/kit/kubernetes/kubernetes.ts'
 import { startStopwatch } from './support/stopwatch.ts'
 
 const operations = fileURLToPath(new URL('../docs/operations.md', import.meta.url))

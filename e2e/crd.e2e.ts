@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { suspendOperator } from './support/operator.ts'
+import { suspendOperator } from '../test/kit/kubernetes/operator.ts'
 
 const DEADLINE_MS = 60_000
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { buildLogin, connectTcp } from '../dev/raw-client.ts'
-import { run } from './support/command.ts'
-import { TestCluster } from './support/im-cluster.ts'
-import { isReady, waitFor, type KubeObject } from './support/kubernetes.ts'
+import { buildLogin, connectTcp } from '../test/kit/raw-client.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { isReady, waitFor, type KubeObject } from '../test/kit/kubernetes/kubernetes.ts'
 import { startStopwatch } from './support/stopwatch.ts'
-import { Traffic } from './support/traffic.ts'
+import { Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 const BROKERS = ['im-0', 'im-1', 'im-2']
 const PAIRS = 6

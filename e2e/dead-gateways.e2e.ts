@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test, type TestContext } from 'node:test'
-import { run } from './support/command.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
 import { readProcess, timeCleanup, type GatewayProcess } from './support/death.ts'
-import { TestCluster, type Cleanup } from './support/im-cluster.ts'
-import { waitFor, type PodObject } from './support/kubernetes.ts'
-import { killContainer, readOperatorMetric } from './support/operator.ts'
+import { TestCluster, type Cleanup } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor, type PodObject } from '../test/kit/kubernetes/kubernetes.ts'
+import { killContainer, readOperatorMetric } from '../test/kit/kubernetes/operator.ts'
 import { RawDevices } from './support/raw-devices.ts'
 import { waitForNoDeadSession } from './support/sessions.ts'
-import { reachable, Traffic } from './support/traffic.ts'
+import { reachable, Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 /** From the proof on: the lease has run out, and the pod or container is gone. */
 const CLEAN_WITHIN_MS = 10_000

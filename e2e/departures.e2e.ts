@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { connectTcp, type RawClient } from '../dev/raw-client.ts'
-import { TestCluster, type Cleanup } from './support/im-cluster.ts'
-import { waitFor, type KubeObject } from './support/kubernetes.ts'
-import { killContainer, readOperatorMetric } from './support/operator.ts'
+import { connectTcp, type RawClient } from '../test/kit/raw-client.ts'
+import { TestCluster, type Cleanup } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor, type KubeObject } from '../test/kit/kubernetes/kubernetes.ts'
+import { killContainer, readOperatorMetric } from '../test/kit/kubernetes/operator.ts'
 
 const CLIENTS = 3
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { connectTcp, textOf, type RawClient } from '../dev/raw-client.ts'
-import { run } from './support/command.ts'
-import { TestCluster } from './support/im-cluster.ts'
-import { waitFor, type PodObject } from './support/kubernetes.ts'
-import { readLeader } from './support/operator.ts'
+import { connectTcp, textOf, type RawClient } from '../test/kit/raw-client.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor, type PodObject } from '../test/kit/kubernetes/kubernetes.ts'
+import { readLeader } from '../test/kit/kubernetes/operator.ts'
 import { readLeaseHolder, waitForNoDeadSession } from './support/sessions.ts'
 import { startStopwatch } from './support/stopwatch.ts'
-import { openClient, reachable, Traffic, urls } from './support/traffic.ts'
+import { openClient, reachable, Traffic, urls } from '../test/kit/kubernetes/traffic.ts'
 
 const BROKERS = ['im-0', 'im-1', 'im-2']
 const PAIRS = 6

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { connect } from '../client/index.ts'
-import { run } from './support/command.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
 import { findBlock, readBlocks, version } from './support/documents.ts'
-import { gatewayImage } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
+import { gatewayImage } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 import { runShell } from './support/shell.ts'
 
 /** What docs/operations.md says, on top of the base image, with some room. */
@@ -62,7 +62,7 @@ describe('the image', () => {
   })
 
   test('has what runs, and nothing of tests', async () => {
-    const areas = ['client', 'controller', 'gateway', 'node_modules', 'operator', 'process', 'protocol', 'session']
+    const areas = ['client', 'controller', 'gateway', 'node_modules', 'operator', 'protocol', 'server', 'session']
     const found = (await runOnce('ls', '/app')).trim().split('\n')
     assert.deepEqual(
       found,

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { run } from './support/command.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
 import { readClientPod, startClientPod } from './support/client-pod.ts'
 import { deleteCrd, installOperator, uninstallOperator } from './support/helm.ts'
-import { gatewayImage } from './support/im-cluster.ts'
-import { system } from './support/operator.ts'
-import { openClient, urls } from './support/traffic.ts'
+import { gatewayImage } from '../test/kit/kubernetes/im-cluster.ts'
+import { system } from '../test/kit/kubernetes/operator.ts'
+import { openClient, urls } from '../test/kit/kubernetes/traffic.ts'
 import { ReleaseCluster } from './support/release-cluster.ts'
 
 /** The measure, with the image on the nodes. */

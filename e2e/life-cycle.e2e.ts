@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { nextImage, TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { readOperatorMetric } from './support/operator.ts'
-import { reachable, Traffic } from './support/traffic.ts'
+import { nextImage, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { readOperatorMetric } from '../test/kit/kubernetes/operator.ts'
+import { reachable, Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 describe('the life of a cluster, with clients connected', () => {
   let cluster: TestCluster

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { TestCluster, type ImClusterObject } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { killLeader, readOperatorMetric } from './support/operator.ts'
+import { TestCluster, type ImClusterObject } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { killLeader, readOperatorMetric } from '../test/kit/kubernetes/operator.ts'
 
 const CLUSTERS = 200
 const MEBIBYTE = 1024 * 1024

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { buildSend, connectTcp, type RawClient } from '../dev/raw-client.ts'
-import { run } from './support/command.ts'
-import { gatewayImage } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
+import { buildSend, connectTcp, type RawClient } from '../test/kit/raw-client.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import { gatewayImage } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 
 /** Swap would hide what is too much. */
 const memory = ['--memory=256m', '--memory-swap=256m']

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { createAuthority } from '../dev/certificate.ts'
-import { TestCluster, type ImClusterObject } from './support/im-cluster.ts'
-import { waitFor, type KubeObject } from './support/kubernetes.ts'
-import { system } from './support/operator.ts'
+import { createAuthority } from '../test/kit/certificate.ts'
+import { TestCluster, type ImClusterObject } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor, type KubeObject } from '../test/kit/kubernetes/kubernetes.ts'
+import { system } from '../test/kit/kubernetes/operator.ts'
 
 /** No part of it may be in a status, an Event or a log. */
 const PASSWORD = 'hunter2hunter2'

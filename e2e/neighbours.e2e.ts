@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { TestCluster, type ImClusterObject } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { openClient, reachable, Traffic } from './support/traffic.ts'
+import { TestCluster, type ImClusterObject } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { openClient, reachable, Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 describe('ImClusters on the same Redis and NATS', () => {
   let first: TestCluster

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { run } from './support/command.ts'
-import { TestCluster } from './support/im-cluster.ts'
-import { isReady, waitFor, type PodObject } from './support/kubernetes.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { isReady, waitFor, type PodObject } from '../test/kit/kubernetes/kubernetes.ts'
 import { waitForNoDeadSession } from './support/sessions.ts'
 import { startStopwatch } from './support/stopwatch.ts'
-import { reachable, Traffic } from './support/traffic.ts'
+import { reachable, Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 const REPLICAS = 3
 const DRAIN_MS = 240_000

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { helm, imageValues, installOperator, uninstallOperator } from './support/helm.ts'
-import { createNamespace, gatewayImage, TestCluster, type ImClusterObject } from './support/im-cluster.ts'
-import type { Kubectl } from './support/kubernetes.ts'
-import { canI } from './support/operator.ts'
-import { openClient, reachable, urls } from './support/traffic.ts'
+import { createNamespace, gatewayImage, TestCluster, type ImClusterObject } from '../test/kit/kubernetes/im-cluster.ts'
+import type { Kubectl } from '../test/kit/kubernetes/kubernetes.ts'
+import { canI } from '../test/kit/kubernetes/operator.ts'
+import { openClient, reachable, urls } from '../test/kit/kubernetes/traffic.ts'
 
 const RELEASE = 'im-cluster-operator'
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { TestCluster } from './support/im-cluster.ts'
-import { run } from './support/command.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { canI, killContainer, killLeader, operatorPods, system } from './support/operator.ts'
-import { reachable, Traffic } from './support/traffic.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { canI, killContainer, killLeader, operatorPods, system } from '../test/kit/kubernetes/operator.ts'
+import { reachable, Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 describe('the operator under faults', () => {
   let cluster: TestCluster

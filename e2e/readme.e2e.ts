@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { run } from './support/command.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
 import { findBlock, readBlocks, version } from './support/documents.ts'
 import { helm, installOperator, uninstallOperator } from './support/helm.ts'
-import { gatewayImage, TestCluster } from './support/im-cluster.ts'
-import { Kubectl, waitFor } from './support/kubernetes.ts'
+import { gatewayImage, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { Kubectl, waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 import { runShell } from './support/shell.ts'
 
 const BLOCK_MS = 300_000

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { TestCluster } from './support/im-cluster.ts'
-import { isReady, waitFor, type KubeObject } from './support/kubernetes.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { isReady, waitFor, type KubeObject } from '../test/kit/kubernetes/kubernetes.ts'
 import { waitForNoDeadSession } from './support/sessions.ts'
 import { startStopwatch } from './support/stopwatch.ts'
-import { reachable, Traffic } from './support/traffic.ts'
+import { reachable, Traffic } from '../test/kit/kubernetes/traffic.ts'
 
 const REPLICAS = 3
 const PAIRS = 10

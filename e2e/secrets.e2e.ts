@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { connect, type Client } from '../client/index.ts'
-import { signToken, TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
+import { signToken, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 import { startStopwatch } from './support/stopwatch.ts'
 
 /** The kubelet looks at mounted Secrets about once a minute, and may use what it has cached for another. */

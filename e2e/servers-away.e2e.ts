@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { gatewayImage, TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { killContainer } from './support/operator.ts'
+import { gatewayImage, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { killContainer } from '../test/kit/kubernetes/operator.ts'
 import { waitForNoDeadSession } from './support/sessions.ts'
 import { startStopwatch } from './support/stopwatch.ts'
 

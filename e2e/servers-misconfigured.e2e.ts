@@ -1,6 +1,6 @@
 import { after, before, describe, test } from 'node:test'
-import { buildNats, TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
+import { buildNats, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 
 /** Gateways read how Redis is set up once a minute, and the operator comes by twice a minute at rest. */
 const TOLD_MS = 180_000

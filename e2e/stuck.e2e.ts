@@ -1,6 +1,6 @@
 import { after, before, describe, test } from 'node:test'
-import { TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 
 /** How soon what keeps a cluster from going on is told, where Kubernetes tells it at once. */
 const TOLD_MS = 15_000

@@ -3,13 +3,13 @@ import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { after, before, describe, test } from 'node:test'
 import { connect as connectTls, setDefaultCACertificates } from 'node:tls'
-import { createAuthority, type CertificatePair } from '../dev/certificate.ts'
+import { createAuthority, type CertificatePair } from '../test/kit/certificate.ts'
 import type { Client } from '../client/index.ts'
-import { run } from './support/command.ts'
-import { TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 import { startStopwatch } from './support/stopwatch.ts'
-import { openClient, reachable, urls } from './support/traffic.ts'
+import { openClient, reachable, urls } from '../test/kit/kubernetes/traffic.ts'
 
 /** The kubelet looks at mounted Secrets about once a minute, and may use what it has cached for another. */
 const KUBELET_MS = 150_000

@@ -1,12 +1,12 @@
 // An operator and the ImClusters that it ran, removed in either order: nobody waits for an operator that is gone.
 import assert from 'node:assert/strict'
 import { after, afterEach, beforeEach, describe, test } from 'node:test'
-import { run } from './support/command.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
 import { findBlock, readBlocks } from './support/documents.ts'
 import { installOperator, uninstallOperator } from './support/helm.ts'
-import { gatewayImage, TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { suspendOperator } from './support/operator.ts'
+import { gatewayImage, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { suspendOperator } from '../test/kit/kubernetes/operator.ts'
 import { runShell } from './support/shell.ts'
 import { startStopwatch } from './support/stopwatch.ts'
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { run } from './support/command.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
 import { deleteCrd, helm, imageValues, installOperator, uninstallOperator } from './support/helm.ts'
-import { gatewayImage, TestCluster } from './support/im-cluster.ts'
-import { waitFor } from './support/kubernetes.ts'
-import { system } from './support/operator.ts'
+import { gatewayImage, TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
+import { system } from '../test/kit/kubernetes/operator.ts'
 import { ReleaseCluster } from './support/release-cluster.ts'
 import { runShell } from './support/shell.ts'
-import { openClient, reachable, Traffic, urls } from './support/traffic.ts'
+import { openClient, reachable, Traffic, urls } from '../test/kit/kubernetes/traffic.ts'
 
 /** What the charts make, and what the operator makes. */
 const KINDS =

@@ -1,15 +1,15 @@
-import { formatIncarnation, type Incarnation } from '../session/broker.ts'
+import { formatIncarnation, type Incarnation } from '../session/brokers/broker.ts'
 import { Directory } from '../session/directory.ts'
-import { Inbox } from '../session/inbox.ts'
+import { Inbox } from '../session/inbox/inbox.ts'
 import type { Keys } from '../session/keys.ts'
-import { readLeases } from '../session/lease.ts'
-import type { RedisClient } from '../session/redis.ts'
+import { readLeases } from '../session/brokers/lease.ts'
+import type { RedisClient } from '../session/redis/redis.ts'
 import { createAuthenticate } from './login/auth.ts'
 import type { Bus, BusEvents } from './bus/bus.ts'
 import type { BusRecord } from './bus/bus-record.ts'
 import type { ConnectionTable } from './delivery/connection-table.ts'
 import { CursorWriter } from './delivery/cursor-writer.ts'
-import { Departures } from './login/departures.ts'
+import { EndedSessions } from './login/ended-sessions.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { EncodedFrame } from './net/encoded-frame.ts'
 import { GhostSessions } from './directory/ghost-sessions.ts'
@@ -68,9 +68,9 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     cursorRetentionMs: settings.cursorRetentionMs,
     dedupeMs: settings.dedupeMs,
   })
-  const departures = stack.use(new Departures(directory, settings.offlineRetentionMs, logger))
+  const endedSessions = stack.use(new EndedSessions(directory, settings.offlineRetentionMs, logger))
   // Before anything else of this gateway: what a failed login left must not take anybody's place.
-  redis.on('ready', () => departures.retry())
+  redis.on('ready', () => endedSessions.retry())
   const cursors = stack.use(new CursorWriter(inbox, logger))
   const logins = new LoginService({
     settings,
@@ -80,7 +80,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     table,
     bus,
     cursors,
-    departures,
+    endedSessions,
     delivery: { inbox, metrics, logger, slowConsumerTimeoutMs },
     metrics,
     logger,
@@ -90,7 +90,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   const routes = new RouteCache(settings.routeCacheMs)
   const owner = { brokerId, incarnation: formatIncarnation(incarnation) }
   const ghosts = new GhostSessions(
-    { directory, table, departures, owner, restoreIndex: () => verifier.verifyAll(), metrics, logger },
+    { directory, table, endedSessions, owner, restoreIndex: () => verifier.verifyAll(), metrics, logger },
     settings.verifyRoundMs,
   )
   stack.use(ghosts)

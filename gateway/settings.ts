@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { z } from 'zod'
-import { EVERY_ADDRESS } from '../process/address.ts'
+import { EVERY_ADDRESS } from '../server/address.ts'
 import {
   buildSettingsTable as buildTable,
   choice,
@@ -13,9 +13,9 @@ import {
   setting,
   text,
   type SettingsOf,
-} from '../process/settings.ts'
+} from '../server/settings.ts'
 import { MAX_DEVICES, parseDevicePolicy } from '../session/device-policy.ts'
-import { defaults } from '../session/settings.ts'
+import { defaults } from '../session/defaults.ts'
 import { GatewayError } from './errors.ts'
 import { defaultMemoryBudget, leastMemoryBudget } from './memory/memory-limit.ts'
 

@@ -2,11 +2,18 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { pino } from 'pino'
-import { findFreePorts } from '../dev/free-port.ts'
-import { startGateway, type GatewayProcess } from '../dev/gateway-process.ts'
-import { startNats, type NatsServer } from '../dev/nats-server.ts'
-import { buildSend, connectTcp, connectWebSocket, textOf, type LoginFields, type RawClient } from '../dev/raw-client.ts'
-import { startRedis, type RedisServer } from '../dev/redis-server.ts'
+import { findFreePorts } from '../test/kit/servers/free-port.ts'
+import { startGateway, type GatewayProcess } from '../test/kit/servers/gateway-process.ts'
+import { startNats, type NatsServer } from '../test/kit/servers/nats-server.ts'
+import {
+  buildSend,
+  connectTcp,
+  connectWebSocket,
+  textOf,
+  type LoginFields,
+  type RawClient,
+} from '../test/kit/raw-client.ts'
+import { startRedis, type RedisServer } from '../test/kit/servers/redis-server.ts'
 import { runGateway } from './gateway.ts'
 import { parseSettings } from './settings.ts'
 

@@ -1,4 +1,4 @@
-import type { Trouble } from '../session/broker.ts'
+import type { Trouble } from '../session/brokers/broker.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 

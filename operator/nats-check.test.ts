@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { createCertificateFiles } from '../dev/certificate.ts'
-import { findFreePort } from '../dev/free-port.ts'
-import { startNats } from '../dev/nats-server.ts'
+import { createCertificateFiles } from '../test/kit/certificate.ts'
+import { findFreePort } from '../test/kit/servers/free-port.ts'
+import { startNats } from '../test/kit/servers/nats-server.ts'
 import { findNatsFault } from './nats-check.ts'
 
 const signal = AbortSignal.timeout(60_000)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { run } from '../e2e/support/command.ts'
-import type { TestCluster } from '../e2e/support/im-cluster.ts'
-import { waitFor } from '../e2e/support/kubernetes.ts'
+import { run } from '../test/kit/kubernetes/command.ts'
+import type { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../test/kit/kubernetes/kubernetes.ts'
 import { readKubeConfig, startFaultProxy } from '../controller/test-kit.ts'
 import { OperatorBench } from './test-operator.ts'
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { findFreePort } from '../dev/free-port.ts'
+import { findFreePort } from '../test/kit/servers/free-port.ts'
 import type { Redis } from 'ioredis'
-import { startRedis } from '../dev/redis-server.ts'
+import { startRedis } from '../test/kit/servers/redis-server.ts'
 import { openRedis } from '../session/test-kit.ts'
 import { RedisPool } from './redis-pool.ts'
 

@@ -1,6 +1,6 @@
-import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../session/redis.ts'
+import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../session/redis/redis.ts'
 import type { SessionError } from '../session/errors.ts'
-import { defaults } from '../session/settings.ts'
+import { defaults } from '../session/defaults.ts'
 
 const READY_TIMEOUT_MS = 3_000
 

@@ -9,7 +9,7 @@ import { KubeApi } from '../controller/api.ts'
 import { isApiError } from '../controller/errors.ts'
 import { keyOf } from '../controller/resource.ts'
 import { pause } from '../controller/timing.ts'
-import { loadKubeConfig } from '../controller/transport.ts'
+import { loadKubeConfig } from '../controller/http-client.ts'
 import type { OperatorSettings } from './settings.ts'
 
 /** How long it may take, beyond the life of a lease that a dead operator has left. */

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { EVERY_ADDRESS } from '../process/address.ts'
+import { EVERY_ADDRESS } from '../server/address.ts'
 import {
   buildSettingsTable as buildTable,
   choice,
@@ -8,7 +8,7 @@ import {
   readSettings,
   text,
   type SettingsOf,
-} from '../process/settings.ts'
+} from '../server/settings.ts'
 import { OperatorError } from './errors.ts'
 
 /** Every environment variable of the operator starts with this. */

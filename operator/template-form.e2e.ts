@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { TestCluster } from '../e2e/support/im-cluster.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
 import { imClusters } from './api/constants.ts'
 import type { ImCluster } from './api/imcluster.ts'
 import { statefulSets, type StatefulSet } from './build/objects.ts'

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { KubeConfig } from '../controller/kubernetes.ts'
-import { startChild, type Child } from '../dev/child.ts'
-import { TestCluster } from '../e2e/support/im-cluster.ts'
-import type { KubeObject } from '../e2e/support/kubernetes.ts'
-import { suspendOperator } from '../e2e/support/operator.ts'
+import { startChild, type Child } from '../test/kit/servers/child.ts'
+import { TestCluster } from '../test/kit/kubernetes/im-cluster.ts'
+import type { KubeObject } from '../test/kit/kubernetes/kubernetes.ts'
+import { suspendOperator } from '../test/kit/kubernetes/operator.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 interface Service extends KubeObject {

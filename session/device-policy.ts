@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { clientTypes } from '../protocol/frames.ts'
 import { SessionError } from './errors.ts'
-import { defaults } from './settings.ts'
+import { defaults } from './defaults.ts'
 import { isNewer, isSameDevice, ONLINE, type Device, type UserSession } from './user-session.ts'
 
 /** Devices of these client types share `limit` places. */

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ChainableCommander } from 'ioredis'
-import { parseIncarnation } from './broker.ts'
+import { parseIncarnation } from './brokers/broker.ts'
 import { decideLogin, findSuccessor, maxDevicesOf, type DevicePolicy } from './device-policy.ts'
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { deviceField, indexMember, parseIndexMember, type IndexEntry, type Keys } from './keys.ts'
-import { callFunction, guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis.ts'
-import { defaults } from './settings.ts'
+import { callFunction, guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis/redis.ts'
+import { defaults } from './defaults.ts'
 import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
-import { parseCursor, streamState, type Cursor, type StreamState } from './stream-state.ts'
+import { parseCursor, streamState, type Cursor, type StreamState } from './inbox/stream-state.ts'
 import {
   formatUserSession,
   isNewer,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
-import { parseReplid } from './replid.ts'
+import { parseReplid } from './redis/replid.ts'
 
 /** May run when Redis is out of memory: it frees some, writes no more than was there, or is what keeps a gateway alive. */
 const FREES = ['allow-oom'] as const

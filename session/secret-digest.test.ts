@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseLease } from './broker.ts'
+import { parseLease } from './brokers/broker.ts'
 import { digestSecrets } from './secret-digest.ts'
 
 test('a digest is the same for the same secrets, differs for others, and is too short to say more', async () => {

@@ -1,5 +1,5 @@
-import { callFunction, type RedisClient } from './redis.ts'
-import { defaults } from './settings.ts'
+import { callFunction, type RedisClient } from './redis/redis.ts'
+import { defaults } from './defaults.ts'
 
 /**
  * Changes a field of a hash if it has the value that is expected; '' stands for absence, both ways. The hash ends

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { startServer } from '../dev/server-process.ts'
+import { startServer } from '../test/kit/servers/server-process.ts'
 import { Keys } from './keys.ts'
-import { awaitReady, closeRedis, connectRedis, type RedisClient } from './redis.ts'
-import type { Incarnation } from './broker.ts'
+import { awaitReady, closeRedis, connectRedis, type RedisClient } from './redis/redis.ts'
+import type { Incarnation } from './brokers/broker.ts'
 import type { SessionDraft, UserSession } from './user-session.ts'
 
 /** What the tests of this folder share. */

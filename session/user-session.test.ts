@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatIncarnation, parseIncarnation, parseLease } from './broker.ts'
+import { formatIncarnation, parseIncarnation, parseLease } from './brokers/broker.ts'
 import { createSession } from './test-kit.ts'
 import { formatUserSession, isNewer, parseUserSession } from './user-session.ts'
 

@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { run } from './command.ts'
+import { run } from '../../test/kit/kubernetes/command.ts'
 
 interface Item {
   readonly metadata: { readonly name: string; readonly namespace: string }

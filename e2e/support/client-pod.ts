@@ -1,5 +1,5 @@
-import { gatewayImage, securityContext } from './im-cluster.ts'
-import { waitFor, type Kubectl, type PodObject } from './kubernetes.ts'
+import { gatewayImage, securityContext } from '../../test/kit/kubernetes/im-cluster.ts'
+import { waitFor, type Kubectl, type PodObject } from '../../test/kit/kubernetes/kubernetes.ts'
 
 /** Starts a pod in which the command `im` runs, from the image, with a token in IM_TOKEN. */
 export async function startClientPod(

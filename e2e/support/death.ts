@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { TestCluster } from './im-cluster.ts'
-import type { PodObject } from './kubernetes.ts'
+import type { TestCluster } from '../../test/kit/kubernetes/im-cluster.ts'
+import type { PodObject } from '../../test/kit/kubernetes/kubernetes.ts'
 import { readLeaseHolder } from './sessions.ts'
 
 const POLL_MS = 100

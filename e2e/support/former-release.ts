@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { run } from './command.ts'
-import { gatewayImage } from './im-cluster.ts'
+import { run } from '../../test/kit/kubernetes/command.ts'
+import { gatewayImage } from '../../test/kit/kubernetes/im-cluster.ts'
 import { buildImage } from './kind.ts'
 
 /** The release before this one: what upgrades are tested from. */

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import { run } from './command.ts'
-import { Kubectl, waitFor } from './kubernetes.ts'
+import { run } from '../../test/kit/kubernetes/command.ts'
+import { Kubectl, waitFor } from '../../test/kit/kubernetes/kubernetes.ts'
 
 const OPERATOR = 'im-cluster-operator'
 const CRD = 'crd/imclusters.imcluster.io'

@@ -1,8 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { run } from './command.ts'
-import { nodePorts } from './traffic.ts'
+import { run } from '../../test/kit/kubernetes/command.ts'
+import { nodePorts } from '../../test/kit/kubernetes/traffic.ts'
 
 const CREATE_TIMEOUT_MS = 300_000
 const BUILD_TIMEOUT_MS = 600_000

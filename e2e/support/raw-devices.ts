@@ -1,6 +1,6 @@
-import { connectTcp, type RawClient } from '../../dev/raw-client.ts'
-import type { TestCluster } from './im-cluster.ts'
-import { urls } from './traffic.ts'
+import { connectTcp, type RawClient } from '../../test/kit/raw-client.ts'
+import type { TestCluster } from '../../test/kit/kubernetes/im-cluster.ts'
+import { urls } from '../../test/kit/kubernetes/traffic.ts'
 
 const MAX_DEVICES = 100
 

@@ -1,7 +1,7 @@
 import { helm, imageValues } from './helm.ts'
-import { createNamespace, gatewayImage, signToken, TestCluster } from './im-cluster.ts'
-import type { Kubectl } from './kubernetes.ts'
-import { reachable } from './traffic.ts'
+import { createNamespace, gatewayImage, signToken, TestCluster } from '../../test/kit/kubernetes/im-cluster.ts'
+import type { Kubectl } from '../../test/kit/kubernetes/kubernetes.ts'
+import { reachable } from '../../test/kit/kubernetes/traffic.ts'
 
 interface Release {
   readonly image?: string

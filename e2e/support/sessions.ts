@@ -1,5 +1,5 @@
-import type { TestCluster } from './im-cluster.ts'
-import { waitFor } from './kubernetes.ts'
+import type { TestCluster } from '../../test/kit/kubernetes/im-cluster.ts'
+import { waitFor } from '../../test/kit/kubernetes/kubernetes.ts'
 
 /** The boot id of the process that holds a broker's lease; undefined when none does. */
 export async function readLeaseHolder(cluster: TestCluster, brokerId: string): Promise<string | undefined> {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startGateway } from '../../dev/gateway-process.ts'
-import { startNats } from '../../dev/nats-server.ts'
-import { buildSend, textOf } from '../../dev/raw-client.ts'
-import { startRedis } from '../../dev/redis-server.ts'
+import { startGateway } from '../../test/kit/servers/gateway-process.ts'
+import { startNats } from '../../test/kit/servers/nats-server.ts'
+import { buildSend, textOf } from '../../test/kit/raw-client.ts'
+import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { assertCounted, eventually, loginTcp, readMetric } from '../test-bench.ts'
 
 const MAX_PAYLOAD = 4_096

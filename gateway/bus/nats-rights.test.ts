@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { startGateway, type GatewayOptions } from '../../dev/gateway-process.ts'
-import { startNats } from '../../dev/nats-server.ts'
-import { buildSend } from '../../dev/raw-client.ts'
-import { startRedis, type RedisServer } from '../../dev/redis-server.ts'
+import { startGateway, type GatewayOptions } from '../../test/kit/servers/gateway-process.ts'
+import { startNats } from '../../test/kit/servers/nats-server.ts'
+import { buildSend } from '../../test/kit/raw-client.ts'
+import { startRedis, type RedisServer } from '../../test/kit/servers/redis-server.ts'
 import { parseLinkReport } from '../outage/link-report.ts'
 import { eventually, loginTcp, readMetric } from '../test-bench.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { SignJWT, UnsecuredJWT, type JWTPayload } from 'jose'
-import { buildLogin, buildSend, type LoginFields } from '../../dev/raw-client.ts'
+import { buildLogin, buildSend, type LoginFields } from '../../test/kit/raw-client.ts'
 import type { CodeName } from '../../protocol/codes.ts'
 import { limits, type Frame } from '../../protocol/frames.ts'
 import { assertCounted, SECRET } from '../test-bench.ts'

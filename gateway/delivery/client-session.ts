@@ -1,4 +1,4 @@
-import type { Cursor } from '../../session/stream-state.ts'
+import type { Cursor } from '../../session/inbox/stream-state.ts'
 import type { Device, SessionDraft, UserRef, UserSession } from '../../session/user-session.ts'
 import type { Connection } from '../net/connection.ts'
 import type { InboxDelivery } from './inbox-delivery.ts'

@@ -1,6 +1,6 @@
-import type { CursorEntry, Inbox } from '../../session/inbox.ts'
+import type { CursorEntry, Inbox } from '../../session/inbox/inbox.ts'
 import { deviceField } from '../../session/keys.ts'
-import type { Cursor } from '../../session/stream-state.ts'
+import type { Cursor } from '../../session/inbox/stream-state.ts'
 import type { Device, UserRef } from '../../session/user-session.ts'
 import type { Logger } from '../logger.ts'
 

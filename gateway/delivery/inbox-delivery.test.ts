@@ -8,7 +8,7 @@ import {
   textOf,
   type LoginFields,
   type RawClient,
-} from '../../dev/raw-client.ts'
+} from '../../test/kit/raw-client.ts'
 import type { FrameOf } from '../../protocol/frames.ts'
 import { Keys } from '../../session/keys.ts'
 import {

@@ -1,5 +1,5 @@
-import type { Inbox, StoredMessage } from '../../session/inbox.ts'
-import { resume, type Cursor, type StreamState } from '../../session/stream-state.ts'
+import type { Inbox, StoredMessage } from '../../session/inbox/inbox.ts'
+import { resume, type Cursor, type StreamState } from '../../session/inbox/stream-state.ts'
 import type { UserRef } from '../../session/user-session.ts'
 import type { Connection } from '../net/connection.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'

@@ -1,6 +1,6 @@
 import { ProtocolError } from '../../protocol/errors.ts'
 import { limits, type FrameOf } from '../../protocol/frames.ts'
-import { parseIncarnation, type Lease } from '../../session/broker.ts'
+import { parseIncarnation, type Lease } from '../../session/brokers/broker.ts'
 import type { Directory } from '../../session/directory.ts'
 import type { ClientSession } from './client-session.ts'
 import { toProtocolError } from '../refusal.ts'

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../../protocol/errors.ts'
 import { limits, type FrameOf } from '../../protocol/frames.ts'
 import type { Directory } from '../../session/directory.ts'
-import type { Inbox } from '../../session/inbox.ts'
+import type { Inbox } from '../../session/inbox/inbox.ts'
 import type { UserRef } from '../../session/user-session.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { BusRecord } from '../bus/bus-record.ts'

@@ -2,7 +2,7 @@ import type { Directory, Owner } from '../../session/directory.ts'
 import type { IndexEntry } from '../../session/keys.ts'
 import { ONLINE, isSameDevice, type UserRef, type UserSession } from '../../session/user-session.ts'
 import type { ConnectionTable } from '../delivery/connection-table.ts'
-import type { Departures } from '../login/departures.ts'
+import type { EndedSessions } from '../login/ended-sessions.ts'
 import type { Logger } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 
@@ -17,7 +17,7 @@ const MAX_SUSPECTS = 10_000
 export interface GhostContext {
   readonly directory: Directory
   readonly table: ConnectionTable
-  readonly departures: Departures
+  readonly endedSessions: EndedSessions
   readonly owner: Owner
   /** The index has lost entries: has all written again. */
   readonly restoreIndex: () => void
@@ -130,7 +130,7 @@ export class GhostSessions implements AsyncDisposable {
   async #end(session: UserSession): Promise<void> {
     if (this.#context.table.get(session.connectionId) !== undefined) return
     this.#context.metrics.ghosts.inc()
-    await this.#context.departures.leave(session)
+    await this.#context.endedSessions.leave(session)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { devicePolicies } from '../../session/device-policy.ts'
 import { Directory } from '../../session/directory.ts'
 import { Keys } from '../../session/keys.ts'
-import { BrokerLease } from '../../session/lease.ts'
+import { BrokerLease } from '../../session/brokers/lease.ts'
 import { createDraft, createIncarnation, openRedis } from '../../session/test-kit.ts'
 import { eventually, openBench, readMetric } from '../test-bench.ts'
 

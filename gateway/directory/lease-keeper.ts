@@ -1,5 +1,5 @@
-import type { Lease } from '../../session/broker.ts'
-import type { BrokerLease, LeaseLoad } from '../../session/lease.ts'
+import type { Lease } from '../../session/brokers/broker.ts'
+import type { BrokerLease, LeaseLoad } from '../../session/brokers/lease.ts'
 import type { Logger } from '../logger.ts'
 
 /** Renewals in the life of a lease: two may fail. */

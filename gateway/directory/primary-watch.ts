@@ -1,4 +1,4 @@
-import { readReplids, type RedisClient } from '../../session/redis.ts'
+import { readReplids, type RedisClient } from '../../session/redis/redis.ts'
 import type { Logger } from '../logger.ts'
 
 /**

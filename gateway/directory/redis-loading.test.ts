@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Redis } from 'ioredis'
-import { startGateway } from '../../dev/gateway-process.ts'
-import { startNats } from '../../dev/nats-server.ts'
-import { buildSend, connectTcp } from '../../dev/raw-client.ts'
-import { startRedis } from '../../dev/redis-server.ts'
+import { startGateway } from '../../test/kit/servers/gateway-process.ts'
+import { startNats } from '../../test/kit/servers/nats-server.ts'
+import { buildSend, connectTcp } from '../../test/kit/raw-client.ts'
+import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { codes } from '../../protocol/codes.ts'
-import { awaitReady, checkWritable, closeRedis, connectRedis } from '../../session/redis.ts'
+import { awaitReady, checkWritable, closeRedis, connectRedis } from '../../session/redis/redis.ts'
 import { eventually, loginTcp, readMetric } from '../test-bench.ts'
 
 const words = /Redis is loading its data/

@@ -1,6 +1,6 @@
 import { SessionError, type SessionErrorCode } from '../../session/errors.ts'
-import { checkWritable, type RedisClient } from '../../session/redis.ts'
-import { readRisks } from '../../session/redis-risks.ts'
+import { checkWritable, type RedisClient } from '../../session/redis/redis.ts'
+import { readRisks } from '../../session/redis/redis-risks.ts'
 import type { Logger } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { TroubleReason, Troubles } from '../troubles.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Redis } from 'ioredis'
-import { connectWebSocket, type RawClient } from '../../dev/raw-client.ts'
+import { connectWebSocket, type RawClient } from '../../test/kit/raw-client.ts'
 import { NO_CLIENT_TYPE, type FrameOf } from '../../protocol/frames.ts'
 import { Keys } from '../../session/keys.ts'
 import { parseUserSession, type UserSession } from '../../session/user-session.ts'

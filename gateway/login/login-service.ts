@@ -1,9 +1,9 @@
 import { ProtocolError } from '../../protocol/errors.ts'
 import { limits, clientTypes, type FrameOf } from '../../protocol/frames.ts'
-import { formatIncarnation, type Incarnation } from '../../session/broker.ts'
+import { formatIncarnation, type Incarnation } from '../../session/brokers/broker.ts'
 import type { Directory, LoginResult } from '../../session/directory.ts'
 import { SessionError } from '../../session/errors.ts'
-import { resume, type Cursor, type StreamState } from '../../session/stream-state.ts'
+import { resume, type Cursor, type StreamState } from '../../session/inbox/stream-state.ts'
 import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../../session/user-session.ts'
 import type { Authenticate, Principal } from './auth.ts'
 import type { Bus } from '../bus/bus.ts'
@@ -11,7 +11,7 @@ import { ClientSession } from '../delivery/client-session.ts'
 import type { Connection } from '../net/connection.ts'
 import type { ConnectionTable } from '../delivery/connection-table.ts'
 import type { CursorWriter } from '../delivery/cursor-writer.ts'
-import type { Departures } from './departures.ts'
+import type { EndedSessions } from './ended-sessions.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'
 import { InboxDelivery, type DeliveryContext } from '../delivery/inbox-delivery.ts'
 import type { Logger } from '../logger.ts'
@@ -27,7 +27,7 @@ export interface LoginContext {
   readonly table: ConnectionTable
   readonly bus: Bus
   readonly cursors: CursorWriter
-  readonly departures: Departures
+  readonly endedSessions: EndedSessions
   readonly delivery: DeliveryContext
   readonly metrics: Metrics
   readonly logger: Logger
@@ -109,12 +109,12 @@ export class LoginService {
 
   /** The connection has ended: the session goes offline. Never rejects. */
   async leave(session: ClientSession): Promise<void> {
-    const { table, cursors, departures } = this.#context
+    const { table, cursors, endedSessions } = this.#context
     session.end()
     table.remove(session)
     const { stored } = session
     if (stored === undefined) return
-    await Promise.all([cursors.flush(), departures.leave(stored)])
+    await Promise.all([cursors.flush(), endedSessions.leave(stored)])
     await this.#notify(stored, 'left')
   }
 
@@ -131,7 +131,7 @@ export class LoginService {
   }
 
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
-    const { directory, table, departures, logger } = this.#context
+    const { directory, table, endedSessions, logger } = this.#context
     // Before any work: in an outage all come again and again.
     this.#checkDirectory()
     const principal = await this.#authenticate(frame.token)
@@ -148,7 +148,7 @@ export class LoginService {
         table.remove(session)
         const code = error instanceof SessionError ? error.code : undefined
         // What it has, or may have, written: an index entry, and the session itself.
-        if (code === 'session_unknown' || code === 'login_abandoned' || code === 'contended') departures.undo(draft)
+        if (code === 'session_unknown' || code === 'login_abandoned' || code === 'contended') endedSessions.undo(draft)
         if (code === 'login_abandoned') return undefined
         throw error
       })
@@ -157,7 +157,7 @@ export class LoginService {
     this.evictDisplaced(result, draft.clientType)
     if (!connection.open) {
       table.remove(session)
-      await departures.leave(result.session)
+      await endedSessions.leave(result.session)
       return undefined
     }
     session.stored = result.session

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { connectWebSocket, buildSend, type RawClient } from '../../dev/raw-client.ts'
+import { connectWebSocket, buildSend, type RawClient } from '../../test/kit/raw-client.ts'
 import { encodeBinary } from '../../protocol/binary.ts'
 import { subprotocols } from '../../protocol/frames.ts'
 import { eventually, loginTcp, openBench, readMetric, SECRET, type TestBench } from '../test-bench.ts'

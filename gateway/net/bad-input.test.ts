@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { buildLogin, buildSend, type RawClient } from '../../dev/raw-client.ts'
+import { buildLogin, buildSend, type RawClient } from '../../test/kit/raw-client.ts'
 import { encodeBinary } from '../../protocol/binary.ts'
 import type { CodeName } from '../../protocol/codes.ts'
 import type { Frame } from '../../protocol/frames.ts'

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
-import { createCertificateFiles, type CertificateFiles } from '../../dev/certificate.ts'
-import type { GatewayProcess } from '../../dev/gateway-process.ts'
-import { buildSend, connectTcp, connectWebSocket, type RawClient } from '../../dev/raw-client.ts'
+import { createCertificateFiles, type CertificateFiles } from '../../test/kit/certificate.ts'
+import type { GatewayProcess } from '../../test/kit/servers/gateway-process.ts'
+import { buildSend, connectTcp, connectWebSocket, type RawClient } from '../../test/kit/raw-client.ts'
 import { eventually, openBench, readMetric, SECRET, startWitnesses, type TestBench } from '../test-bench.ts'
 
 const SILENT = 10_000

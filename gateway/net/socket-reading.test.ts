@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls'
-import { createCertificate } from '../../dev/certificate.ts'
+import { createCertificate } from '../../test/kit/certificate.ts'
 import { startReading, stopReading } from './socket-reading.ts'
 
 /** What TLS itself takes before it knows that it is stopped: a record or two. */

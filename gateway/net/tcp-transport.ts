@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { corkForTurn, uncorkMuch } from '../../process/cork.ts'
+import { corkForTurn, uncorkMuch } from '../../server/cork.ts'
 import { startReading, stopReading } from './socket-reading.ts'
 import { END_TIMEOUT_MS, type Transport, type TransportEvents } from './transport.ts'
 

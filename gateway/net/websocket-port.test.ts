@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
-import { connectWebSocket } from '../../dev/raw-client.ts'
+import { connectWebSocket } from '../../test/kit/raw-client.ts'
 import { assertCounted, SECRET } from '../test-bench.ts'
 import { openTarget, type Target } from '../test-target.ts'
 

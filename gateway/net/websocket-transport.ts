@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { corkForTurn, uncorkMuch } from '../../process/cork.ts'
+import { corkForTurn, uncorkMuch } from '../../server/cork.ts'
 import { codes } from '../../protocol/codes.ts'
 import { subprotocols } from '../../protocol/frames.ts'
 import { startReading, stopReading } from './socket-reading.ts'

@@ -1,4 +1,4 @@
-import type { Incarnation } from '../../session/broker.ts'
+import type { Incarnation } from '../../session/brokers/broker.ts'
 import { judgeOutage, type Verdict } from './cut-off.ts'
 import { linkNames, type LinkName, type LinkReport, type LinkState } from './link-report.ts'
 import type { Logger } from '../logger.ts'

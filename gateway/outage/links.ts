@@ -1,4 +1,4 @@
-import type { RedisClient } from '../../session/redis.ts'
+import type { RedisClient } from '../../session/redis/redis.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { LeaseKeeper } from '../directory/lease-keeper.ts'
 import type { LinkName } from './link-report.ts'

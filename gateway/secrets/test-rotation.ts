@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Client } from '../../client/index.ts'
 import { Collector } from '../../client/test-kit.ts'
-import type { GatewayProcess } from '../../dev/gateway-process.ts'
+import type { GatewayProcess } from '../../test/kit/servers/gateway-process.ts'
 import { eventually, readMetric, SECRET } from '../test-bench.ts'
 
 /** A directory of secrets as the kubelet keeps one: all of it changes at once, by the swap of a link. */

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { startRedis } from '../../dev/redis-server.ts'
-import { cleanIncarnation } from '../../session/cleanup.ts'
+import { startRedis } from '../../test/kit/servers/redis-server.ts'
+import { cleanIncarnation } from '../../session/brokers/cleanup.ts'
 import { devicePolicies } from '../../session/device-policy.ts'
 import { Directory } from '../../session/directory.ts'
-import { BrokerLease } from '../../session/lease.ts'
+import { BrokerLease } from '../../session/brokers/lease.ts'
 import { createDraft, createIncarnation, freshKeys, openRedis } from '../../session/test-kit.ts'
 import { cleanDeadBrokers, type CleanupContext } from './broker-cleanup.ts'
-import type { PodFacts } from './proof.ts'
+import type { PodFacts } from './death-proof.ts'
 
 const server = await startRedis({ persistent: false })
 const { redis, ...client } = await openRedis(server.url)

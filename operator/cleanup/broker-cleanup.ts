@@ -1,12 +1,12 @@
-import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
-import { cleanIncarnation, readIncarnation, readIncarnations } from '../../session/cleanup.ts'
-import { isBrokerOf } from '../../session/cluster-claim.ts'
+import type { Lease, RegisteredIncarnation } from '../../session/brokers/broker.ts'
+import { cleanIncarnation, readIncarnation, readIncarnations } from '../../session/brokers/cleanup.ts'
+import { isBrokerOf } from '../../session/brokers/cluster-claim.ts'
 import { SessionError } from '../../session/errors.ts'
-import { readLeases } from '../../session/lease.ts'
+import { readLeases } from '../../session/brokers/lease.ts'
 import { formatTime } from '../api/conditions.ts'
 import type { CleanupRecord } from '../api/imcluster.ts'
-import { recordDepartures, type DepartureContext, type KnownBroker } from './departures.ts'
-import { findPodProof, type LeaseProof } from './proof.ts'
+import { recordDepartures, type DepartureContext, type KnownBroker } from './drained-brokers.ts'
+import { findPodProof, type LeaseProof } from './death-proof.ts'
 import { isInTransit } from './transit.ts'
 
 /** An incarnation without a lease that is not cleaned yet. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { translateError } from '../../session/redis-errors.ts'
+import { translateError } from '../../session/redis/redis-errors.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { buildRedisFault } from './directory-access.ts'
 

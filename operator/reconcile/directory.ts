@@ -1,4 +1,4 @@
-import { defaults } from '../../session/settings.ts'
+import { defaults } from '../../session/defaults.ts'
 import { cleanDeadBrokers, type CleanupRound } from '../cleanup/broker-cleanup.ts'
 import { readPodFacts } from '../cleanup/pod.ts'
 import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'

@@ -1,4 +1,4 @@
-import type { Lease } from '../../session/broker.ts'
+import type { Lease } from '../../session/brokers/broker.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import type { Fault } from './fault.ts'
 

@@ -1,6 +1,6 @@
 import type { Keys } from '../../session/keys.ts'
-import { readLeaseLives } from '../../session/lease.ts'
-import type { RedisClient } from '../../session/redis.ts'
+import { readLeaseLives } from '../../session/brokers/lease.ts'
+import type { RedisClient } from '../../session/redis/redis.ts'
 import { startTimer } from '../../controller/timing.ts'
 
 /** Until the first look after a pass, and the least between two. */

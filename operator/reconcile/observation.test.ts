@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Lease, RegisteredIncarnation } from '../../session/broker.ts'
+import type { Lease, RegisteredIncarnation } from '../../session/brokers/broker.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import type { LostBroker } from '../cleanup/broker-cleanup.ts'
-import type { KnownBroker } from '../cleanup/departures.ts'
+import type { KnownBroker } from '../cleanup/drained-brokers.ts'
 import type { Pod } from '../cleanup/pod.ts'
 import { buildBrokers, type Observation } from './observation.ts'
 

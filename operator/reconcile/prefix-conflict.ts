@@ -1,5 +1,5 @@
-import { formatAddress } from '../../process/address.ts'
-import type { ClusterRival } from '../../session/cluster-claim.ts'
+import { formatAddress } from '../../server/address.ts'
+import type { ClusterRival } from '../../session/brokers/cluster-claim.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { parseNatsAddress } from '../nats-check.ts'
 import type { Fault } from './fault.ts'

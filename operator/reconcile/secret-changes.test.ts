@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Lease } from '../../session/broker.ts'
+import type { Lease } from '../../session/brokers/broker.ts'
 import { digestSecrets } from '../../session/secret-digest.ts'
 import { buildTestCluster } from '../build/test-cluster.ts'
 import type { Pod } from '../cleanup/pod.ts'

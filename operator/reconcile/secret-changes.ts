@@ -1,5 +1,5 @@
 import { digestSecrets, type SecretGroup } from '../../session/secret-digest.ts'
-import type { Lease } from '../../session/broker.ts'
+import type { Lease } from '../../session/brokers/broker.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
 import { findSecretUses, type SecretUse } from '../build/secret-files.ts'

@@ -75,7 +75,7 @@ end
 
 local MAX_FORKS = 8
 
--- The epoch that goes on where `epoch` may have been cut, and names where (session/epoch.ts): <epoch>.<seq>~<tag>. A fork at
+-- The epoch that goes on where `epoch` may have been cut, and names where (session/inbox/epoch.ts): <epoch>.<seq>~<tag>. A fork at
 -- the same seq is taken back first: nothing that is left came after it.
 local function forkEpoch(epoch, seq, tag)
   local base, since = string.match(epoch, '^(.+)%.(%d+)~[^.~]+$')
@@ -95,7 +95,7 @@ local function parseEpoch(epoch)
   return parts
 end
 
--- Up to which seq two epochs name the same messages, nil when they have nothing in common: agreedSeq of session/epoch.ts.
+-- Up to which seq two epochs name the same messages, nil when they have nothing in common: agreedSeq of session/inbox/epoch.ts.
 local function agreedSeq(one, other)
   if one == other then return math.huge end
   local a, b = parseEpoch(one), parseEpoch(other)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BusTap } from '../kit/bus-tap.ts'
-import { RawClient, wires } from '../kit/raw-client.ts'
+import { RawClient, wires } from '../kit/raw-login.ts'
 import { metric, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 

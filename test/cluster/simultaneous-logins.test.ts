@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { readiness, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BusTap } from '../kit/bus-tap.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { Store } from '../kit/store.ts'
 import { TestCluster } from '../kit/test-cluster.ts'
-import { startGateway, type GatewayProcess } from '../../dev/gateway-process.ts'
+import { startGateway, type GatewayProcess } from '../kit/servers/gateway-process.ts'
 
 /** Gateways gw-0 and gw-1 of a cluster that has the servers of another one, and a prefix of its own. */
 async function startTenant({ redis, nats }: TestCluster, name: string) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { LossyLink } from '../kit/lossy-link.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { metric, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 

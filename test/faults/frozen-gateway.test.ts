@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { describe, it } from 'node:test'
-import type { GatewayProcess } from '../../dev/gateway-process.ts'
+import type { GatewayProcess } from '../kit/servers/gateway-process.ts'
 import { Device } from '../kit/device.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { bootIdOf, exitOf, metric, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { describe, it } from 'node:test'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import type { Store } from '../kit/store.ts'
 import { TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'

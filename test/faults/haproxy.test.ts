@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { assertDelivered, Device, startTraffic } from '../kit/device.ts'
 import { startHaProxy } from '../kit/haproxy.ts'
 import { LinkedCluster } from '../kit/linked-cluster.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { readiness } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 

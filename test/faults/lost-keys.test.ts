@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { indexMember } from '../../session/keys.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { bootIdOf, exitOf, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'
 

@@ -1,5 +1,5 @@
 import { it } from 'node:test'
-import { buildSend } from '../../dev/raw-client.ts'
+import { buildSend } from '../kit/raw-client.ts'
 import { encodeBinary } from '../../protocol/binary.ts'
 import {
   assertPressure,

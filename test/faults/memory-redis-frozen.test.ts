@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { encodeBinary } from '../../protocol/binary.ts'
-import { buildSend, connectTcp, type RawClient } from '../../dev/raw-client.ts'
+import { buildSend, connectTcp, type RawClient } from '../kit/raw-client.ts'
 import {
   assertPressure,
   assertRelieved,

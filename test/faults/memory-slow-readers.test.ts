@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { buildSend } from '../../dev/raw-client.ts'
+import { buildSend } from '../kit/raw-client.ts'
 import {
   assertPressure,
   assertRelieved,

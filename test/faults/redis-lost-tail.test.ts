@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Device, sendEach } from '../kit/device.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { RedisWay } from '../kit/redis-way.ts'
 import { assertHeard, assertStory, five, isEmpty, numbered } from '../kit/story.ts'
 import { TestCluster } from '../kit/test-cluster.ts'

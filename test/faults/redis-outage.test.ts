@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { assertDelivered, Device, startTraffic } from '../kit/device.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { readiness, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 

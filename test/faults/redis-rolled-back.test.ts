@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Device, sendEach } from '../kit/device.ts'
-import { RawClient } from '../kit/raw-client.ts'
+import { RawClient } from '../kit/raw-login.ts'
 import { assertHeard, assertStory, five, numbered } from '../kit/story.ts'
 import { exitOf, TestCluster } from '../kit/test-cluster.ts'
 import { until } from '../kit/wait.ts'

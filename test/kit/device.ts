@@ -12,7 +12,7 @@ import {
   type Message,
   type Sent,
 } from '../../client/index.ts'
-import type { Address } from './raw-client.ts'
+import type { Address } from './raw-login.ts'
 import { until } from './wait.ts'
 
 export interface DeviceOptions {

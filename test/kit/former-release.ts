@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { guard } from '../../dev/janitor.ts'
+import { guard } from './servers/janitor.ts'
 
 /** The release before this one: what runs beside it in a rolling update. */
 const VERSION = '0.2.0'

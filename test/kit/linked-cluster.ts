@@ -1,4 +1,4 @@
-import type { GatewayProcess } from '../../dev/gateway-process.ts'
+import type { GatewayProcess } from './servers/gateway-process.ts'
 import { CutLink } from './cut-link.ts'
 import { TestCluster } from './test-cluster.ts'
 import { until } from './wait.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { GatewayProcess } from '../../dev/gateway-process.ts'
-import { buildLogin, connectTcp, type RawClient } from '../../dev/raw-client.ts'
+import type { GatewayProcess } from './servers/gateway-process.ts'
+import { buildLogin, connectTcp, type RawClient } from './raw-client.ts'
 import { metric } from './test-cluster.ts'
 import { inTime, until } from './wait.ts'
 

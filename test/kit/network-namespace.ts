@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { describeExit, startChild } from '../../dev/child.ts'
-import { findServer } from '../../dev/server-binary.ts'
+import { describeExit, startChild } from './servers/child.ts'
+import { findServer } from './servers/server-binary.ts'
 import { inTime } from './wait.ts'
 
 /** What the loopback interface has in a network of its own, and the commands that make it so. */

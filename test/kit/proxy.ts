@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import type { Address } from './raw-client.ts'
+import type { Address } from './raw-login.ts'
 
 /** A way to a gateway that can be cut: what a network does to connections that both ends would keep. */
 export class Proxy implements AsyncDisposable, Address {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Redis } from 'ioredis'
-import { startRedis } from '../../dev/redis-server.ts'
+import { startRedis } from './servers/redis-server.ts'
 import { splitReplies } from './redis-replies.ts'
 import { RedisWay } from './redis-way.ts'
 import { inTime, until } from './wait.ts'

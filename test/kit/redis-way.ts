@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { takeCommand } from '../../dev/redis-proxy.ts'
+import { takeCommand } from './redis-proxy.ts'
 import { splitReplies } from './redis-replies.ts'
 
 /** What a client hears of commands that were on their way when the server behind the proxy was lost. */

@@ -1,10 +1,10 @@
 import { deviceField, indexMember, Keys } from '../../session/keys.ts'
-import { readIncarnations } from '../../session/cleanup.ts'
-import { readClientsCutOff } from '../../session/departure.ts'
-import { readLeases } from '../../session/lease.ts'
-import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../../session/redis.ts'
+import { readIncarnations } from '../../session/brokers/cleanup.ts'
+import { readClientsCutOff } from '../../session/brokers/clients-cut-off.ts'
+import { readLeases } from '../../session/brokers/lease.ts'
+import { awaitReady, closeRedis, connectRedis, type RedisClient } from '../../session/redis/redis.ts'
 import { formatUserSession, parseUserSession, type UserSession } from '../../session/user-session.ts'
-import { parseIncarnation, type Lease } from '../../session/broker.ts'
+import { parseIncarnation, type Lease } from '../../session/brokers/broker.ts'
 import { PATIENCE_MS } from './wait.ts'
 
 /** What Redis holds of a cluster, as an operator with redis-cli would see it. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Frame, FrameOf } from '../../protocol/frames.ts'
-import { textOf } from '../../dev/raw-client.ts'
+import { textOf } from './raw-client.ts'
 import type { Device } from './device.ts'
-import type { RawClient } from './raw-client.ts'
+import type { RawClient } from './raw-login.ts'
 import { PATIENCE_MS, until } from './wait.ts'
 
 /** Five numbered texts: `<name> 1` to `<name> 5`. */

@@ -6,9 +6,9 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createCertificateFiles } from '../../../dev/certificate.ts'
-import { startChild } from '../../../dev/child.ts'
-import { findFreePort } from '../../../dev/free-port.ts'
+import { createCertificateFiles } from '../../kit/certificate.ts'
+import { startChild } from '../../kit/servers/child.ts'
+import { findFreePort } from '../../kit/servers/free-port.ts'
 import { until } from '../../kit/wait.ts'
 
 const [host = '', ...others] = process.argv.slice(2)

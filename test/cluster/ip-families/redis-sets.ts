@@ -1,6 +1,6 @@
 // node redis-sets.ts <address of everything>: run in a network of its own
-import { startGateway } from '../../../dev/gateway-process.ts'
-import { startNats } from '../../../dev/nats-server.ts'
+import { startGateway } from '../../kit/servers/gateway-process.ts'
+import { startNats } from '../../kit/servers/nats-server.ts'
 import { Keys } from '../../../session/keys.ts'
 import { assertDelivered, Device } from '../../kit/device.ts'
 import { startRedisCluster, startSentinelSet } from '../../kit/replicated-redis.ts'
