@@ -83,6 +83,19 @@ test('a login that takes too long is given up', async () => {
   await client.ready()
 })
 
+for (const kind of ['tcp', 'ws'] as const) {
+  test(`a process that stood still reads the answer to its login before it gives that up (${kind})`, async () => {
+    await using gateway = await ScriptedGateway.start(kind)
+    await using client = connect(buildOptions(gateway.url, { connectTimeoutMs: 3_000 }))
+    const disconnects: string[] = []
+    client.on('disconnected', ({ code }) => void disconnects.push(code))
+    await gateway.admit()
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
+    await client.ready()
+    assert.deepEqual([gateway.count, disconnects], [1, []])
+  })
+}
+
 test('a peer that does not speak the protocol is left and tried again later', async () => {
   const server = createServer((socket) => {
     socket.on('error', () => {})

@@ -1,3 +1,5 @@
+import { startDeadline } from './timing.ts'
+
 /** Pings in time, and notices when nothing comes any more. */
 export class Heartbeat {
   readonly #intervalMs: number
@@ -5,7 +7,7 @@ export class Heartbeat {
   readonly #ping: () => void
   readonly #died: () => void
   #pingTimer: ReturnType<typeof setTimeout> | undefined
-  #deathTimer: ReturnType<typeof setTimeout> | undefined
+  #cancelDeath: (() => void) | undefined
 
   /**
    * @param intervalMs a ping goes out at least this often
@@ -21,8 +23,8 @@ export class Heartbeat {
 
   /** Something came. */
   heard(): void {
-    clearTimeout(this.#deathTimer)
-    this.#deathTimer = undefined
+    this.#cancelDeath?.()
+    this.#cancelDeath = undefined
   }
 
   stop(): void {
@@ -38,12 +40,7 @@ export class Heartbeat {
   #beat(): void {
     this.#schedule()
     // The time-out begins with a ping, never at the last thing heard: a machine that slept gets a chance to be answered.
-    this.#deathTimer ??= setTimeout(() => this.#lookAgain(), this.#timeoutMs)
+    this.#cancelDeath ??= startDeadline(this.#timeoutMs, this.#died)
     this.#ping()
-  }
-
-  /** After a process stood still its timers come first, and then what came meanwhile. */
-  #lookAgain(): void {
-    this.#deathTimer = setTimeout(this.#died, 0)
   }
 }

@@ -2,7 +2,7 @@ import type { FrameOf } from '../protocol/frames.ts'
 import { Backoff } from './backoff.ts'
 import { Connection, describeUrl, type ConnectionEvents } from './connection.ts'
 import { buildLocalEnding, ClientError, isTokenRefused, type Ending } from './errors.ts'
-import { sleep } from './timing.ts'
+import { sleep, startDeadline } from './timing.ts'
 import type { Tokens } from './tokens.ts'
 import type { OpenTransport } from './transport.ts'
 
@@ -149,11 +149,12 @@ export class Reconnector {
     const connection = new Connection(url, this.#openTransport, login, heartbeatTimeoutMs, this.#connectionEvents)
     this.#attempt = connection
     const detail = `${describeUrl(url)}, ${connectTimeoutMs} ms`
-    const timer = setTimeout(() => connection.abandon(buildLocalEnding('connect_timeout', detail)), connectTimeoutMs)
+    const giveUp = () => connection.abandon(buildLocalEnding('connect_timeout', detail))
+    const cancel = startDeadline(connectTimeoutMs, giveUp)
     const onAbort = () => connection.abandon(buildLocalEnding('closed'))
     signal.addEventListener('abort', onAbort)
     const ending = await connection.ready
-    clearTimeout(timer)
+    cancel()
     signal.removeEventListener('abort', onAbort)
     this.#attempt = undefined
     if (ending === undefined) {

@@ -19,6 +19,15 @@ export function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
+ * Calls `act` after `delayMs` milliseconds, once all that came meanwhile has been read: after a process stood still its
+ * timers come first. Returns what cancels it.
+ */
+export function startDeadline(delayMs: number, act: () => void): () => void {
+  let timer = setTimeout(() => (timer = setTimeout(act, 0)), delayMs)
+  return () => clearTimeout(timer)
+}
+
+/**
  * Settles as `promise` does, unless the deadline or the signal comes first: then it rejects with what `expired` or
  * `aborted` builds. The promise itself goes on.
  */
