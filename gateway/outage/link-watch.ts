@@ -94,11 +94,11 @@ export class LinkWatch implements AsyncDisposable {
     if (verdict === 'alone') {
       this.#alone += 1
       this.#together = 0
-    } else {
+    } else if (verdict !== 'unknown') {
       this.#alone = 0
-      // Who can ask nobody knows nothing new.
-      if (verdict !== 'unknown') this.#together += 1
+      this.#together += 1
     }
+    // Who can ask nobody knows nothing new: on a busy machine the others do not answer each time.
     if (this.#alone >= ROUNDS) this.#cutOff = true
     this.#leave()
     if (this.#together >= ROUNDS && this.#leaving === undefined) this.#cutOff = false

@@ -142,7 +142,14 @@ describe('one gateway cut off alone', () => {
       for (const server of servers) assert.match(body, words[server])
       assert.match(body, /at this gateway alone/)
       assert.equal(await metric(first, 'im_trouble', 'GatewayCutOff'), 1)
-      await until('all have moved', () => movers.every(({ brokerId }) => brokerId !== 'gw-0'))
+      await until('all have moved', () => {
+        const left = movers.filter(({ brokerId }) => brokerId === 'gw-0')
+        assert.deepEqual(
+          left.map(({ name }) => name),
+          [],
+        )
+        return true
+      })
       for (const { name, connections, disconnections } of movers) {
         assert.deepEqual(disconnections, [], name)
         assert.deepEqual(
@@ -182,6 +189,30 @@ describe('one gateway cut off alone', () => {
       assert.deepEqual([bob.connections.length, bob.disconnections], [1, []])
     })
   }
+
+  it('finds out also while the others answer only now and then', async () => {
+    await using linked = await LinkedCluster.start(BROKERS, env)
+    const { cluster } = linked
+    const [first, ...others] = cluster.gateways
+    assert.ok(first)
+    linked.link('gw-0', 'nats').cut('refusing')
+    const stop = new AbortController()
+    const stumbling = (async () => {
+      // There are never five seconds in which one of them answers all the time.
+      for (let at = 0; !stop.signal.aborted; at++) {
+        for (const gateway of others) gateway.kill(at % 2 === 0 ? 'SIGSTOP' : 'SIGCONT')
+        await delay(2_500, undefined, { signal: stop.signal }).catch(() => undefined)
+      }
+      for (const gateway of others) gateway.kill('SIGCONT')
+    })()
+    try {
+      await until('gw-0 is unready', async () => (await readiness(first)).status === 503)
+    } finally {
+      stop.abort()
+      await stumbling
+    }
+    assert.match((await readiness(first)).body, /NATS does not answer: at this gateway alone/)
+  })
 
   it('that then turns into an outage of all is ready again, and the others stay so', async () => {
     await using linked = await LinkedCluster.start(BROKERS, env)
