@@ -6,7 +6,7 @@ import { metric, TestCluster } from '../kit/test-cluster.ts'
 import { PATIENCE_MS, until } from '../kit/wait.ts'
 
 /** gw-0 reaches Redis over a link that can lose an answer, gw-1 as usual. */
-async function startCluster() {
+async function startCluster({ loginTimeoutMs = 1_500 } = {}) {
   await using stack = new AsyncDisposableStack()
   const cluster = stack.use(await TestCluster.start({}))
   const link = await LossyLink.start(cluster.redis.port)
@@ -14,7 +14,7 @@ async function startCluster() {
     cluster.startGateway('gw-0', {
       IM_REDIS_URL: `redis://127.0.0.1:${link.port}`,
       IM_REDIS_TIMEOUT_MS: '20000',
-      IM_LOGIN_TIMEOUT_MS: '1500',
+      IM_LOGIN_TIMEOUT_MS: String(loginTimeoutMs),
     }),
     cluster.startGateway('gw-1'),
   ])
@@ -98,4 +98,28 @@ describe('on a bad way to Redis', () => {
     assert.deepEqual(await second.online('alice'), ['alice'])
     assert.equal(second.ending, 'open')
   })
+
+  for (const wire of ['tcp', 'binary'] as const) {
+    it(`a login that its client has given up does not take the place of the one that came after it (${wire})`, async () => {
+      // The gateway itself has all the patience in the world.
+      await using scene = await startCluster({ loginTimeoutMs: 120_000 })
+      const { cluster, link, lossy, other } = scene
+      await using first = await RawClient.open(lossy, wire)
+      const { held, release } = link.holdBack('"connectState":1')
+      const refused = assert.rejects(first.login({ user: 'alice' }))
+      await held
+      first.destroy()
+      await refused
+      await until('its end is seen', async () => (await metric(lossy, 'im_connections')) === 0)
+
+      await using second = await RawClient.login(other, { user: 'alice' })
+      release()
+      await until('the login is over', async () => (await metric(lossy, 'im_logins_total', 'result="gone"')) === 1)
+      assert.deepEqual(
+        (await cluster.store.sessionsOf('alice')).map(({ connectionId }) => connectionId),
+        [second.connectionId],
+      )
+      assert.equal(second.ending, 'open')
+    })
+  }
 })

@@ -69,7 +69,9 @@ describe('whatever fails', () => {
       for (const transport of ['tcp', 'ws'] as const) {
         const [first, ...others] = proxies.toSorted(() => random.next() - 0.5)
         assert.ok(first)
-        devices.push(stack.use(await Device.open([first, ...others], { user, imei: transport, transport })))
+        devices.push(
+          stack.use(await Device.open([first, ...others], { user, imei: transport, transport, impatient: true })),
+        )
       }
     }
     // Each user writes to the next one, from either device.

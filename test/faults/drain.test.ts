@@ -12,7 +12,7 @@ const ORDERLY = { code: 0, signal: null }
 
 describe('SIGTERM drains a gateway', () => {
   it('while messages flow: every device moves with the new connection first, and nothing is lost', async (t) => {
-    const env = { IM_DRAIN_RATE: '40', IM_DRAIN_JITTER_MS: '300', IM_DRAIN_DEADLINE_MS: '20000' }
+    const env = { IM_DRAIN_RATE: '40', IM_DRAIN_JITTER_MS: '300', IM_DRAIN_DEADLINE_MS: '55000' }
     await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1', 'gw-2'], env })
     await using stack = new AsyncDisposableStack()
     const [leaving, ...others] = cluster.gateways
@@ -60,7 +60,7 @@ describe('SIGTERM drains a gateway', () => {
   })
 
   it('and another at the same time: devices that move to that one move on, and are never without a connection', async () => {
-    const env = { IM_DRAIN_JITTER_MS: '300', IM_DRAIN_DEADLINE_MS: '20000' }
+    const env = { IM_DRAIN_JITTER_MS: '300', IM_DRAIN_DEADLINE_MS: '55000' }
     await using cluster = await TestCluster.start({ gateways: ['gw-0', 'gw-1', 'gw-2'], env })
     await using stack = new AsyncDisposableStack()
     const devices: Device[] = []

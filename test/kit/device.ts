@@ -22,6 +22,8 @@ export interface DeviceOptions {
   readonly transport?: 'tcp' | 'ws'
   /** Where it goes on; without it what the cluster has on record decides. */
   readonly cursor?: Cursor | undefined
+  /** Gives up soon a gateway that does not answer; by default with the SDK's own patience, which a busy machine needs. */
+  readonly impatient?: boolean
 }
 
 /** A device with the SDK in it, and all that happened to it. */
@@ -49,7 +51,7 @@ export class Device implements AsyncDisposable {
 
   /** Connects to the first of the gateways, or to the next when it is away; resolves when logged in. */
   static async open(gateways: readonly Address[], options: DeviceOptions): Promise<Device> {
-    const { user, clientType = 'web', imei = 'browser', transport = 'ws', cursor } = options
+    const { user, clientType = 'web', imei = 'browser', transport = 'ws', cursor, impatient = false } = options
     const device = new Device(
       user,
       imei,
@@ -60,8 +62,7 @@ export class Device implements AsyncDisposable {
         cursor,
         backoffBaseMs: 50,
         backoffCapMs: 500,
-        connectTimeoutMs: 2_000,
-        heartbeatTimeoutMs: 1_000,
+        ...(impatient && { connectTimeoutMs: 2_000, heartbeatTimeoutMs: 1_000 }),
         sendTimeoutMs: 60_000,
       }),
     )

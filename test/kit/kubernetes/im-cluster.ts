@@ -231,7 +231,7 @@ function buildServer(
                 args,
                 imagePullPolicy: 'IfNotPresent',
                 ports: [{ containerPort: port }],
-                readinessProbe: { ...probe, periodSeconds: 1 },
+                readinessProbe: { ...probe, periodSeconds: 1, timeoutSeconds: 5 },
                 securityContext,
                 volumeMounts: [
                   { name: 'data', mountPath: '/data' },

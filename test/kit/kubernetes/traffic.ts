@@ -20,7 +20,7 @@ const CONNECT_MS = 60_000
 const SEND_EVERY_MS = 100
 
 interface Pair {
-  readonly to: string
+  readonly number: number
   readonly sender: Client
   readonly recipient: Client
   readonly accepted: string[]
@@ -36,8 +36,13 @@ export async function openClient(cluster: TestCluster, userId: string, url: stri
     backoffCapMs: 1_000,
     sendTimeoutMs: 120_000,
   })
-  await client.ready({ timeoutMs: CONNECT_MS })
-  return client
+  try {
+    await client.ready({ timeoutMs: CONNECT_MS })
+    return client
+  } catch (error) {
+    await client.close()
+    throw error
+  }
 }
 
 /**
@@ -48,39 +53,52 @@ export class Traffic implements AsyncDisposable {
   readonly #pairs: readonly Pair[]
   readonly #stop = new AbortController()
   readonly #running: Promise<void>
-  #interruptions = 0
+  readonly #interruptions: string[] = []
 
   private constructor(pairs: readonly Pair[]) {
     this.#pairs = pairs
-    for (const client of this.#clients) {
-      client.on('disconnected', ({ attempt }) => {
-        if (attempt === 0) this.#interruptions += 1
-      })
+    const startedAt = performance.now()
+    for (const { number, sender, recipient } of pairs) {
+      for (const [name, client] of Object.entries({ sender, recipient })) {
+        client.on('disconnected', ({ code, message, attempt }) => {
+          const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
+          this.#interruptions.push(`${seconds} s: ${name}-${number}, attempt ${attempt}: ${code}: ${message}`)
+        })
+      }
     }
     this.#running = Promise.all(pairs.map((pair) => this.#talk(pair))).then(() => undefined)
   }
 
   /** @param at where the clients connect to */
   static async start(cluster: TestCluster, pairs = 4, at: typeof urls = urls): Promise<Traffic> {
-    const opened = Array.from({ length: pairs }, async (_, index): Promise<Pair> => {
-      const url = index % 2 === 0 ? at.tcp : at.websocket
-      const [sender, recipient] = await Promise.all([
-        openClient(cluster, `sender-${index}`, url),
-        openClient(cluster, `recipient-${index}`, url),
-      ])
+    // Those left over when one fails would take turns with the next test's clients, which are the same devices.
+    await using leftovers = new AsyncDisposableStack()
+    const open = (userId: string, url: string) => {
+      const opening = openClient(cluster, userId, url)
+      leftovers.defer(() => opening.then((client) => client.close()).catch(() => undefined))
+      return opening
+    }
+    const opened = Array.from({ length: pairs }, async (_, number): Promise<Pair> => {
+      const url = number % 2 === 0 ? at.tcp : at.websocket
+      const [sender, recipient] = await Promise.all([open(`sender-${number}`, url), open(`recipient-${number}`, url)])
       const received: string[] = []
       recipient.on('message', (message) => void received.push(message.text()))
-      return { to: `recipient-${index}`, sender, recipient, accepted: [], received }
+      return { number, sender, recipient, accepted: [], received }
     })
-    return new Traffic(await Promise.all(opened))
+    const traffic = new Traffic(await Promise.all(opened))
+    leftovers.move()
+    return traffic
   }
 
   get accepted(): number {
     return this.#pairs.reduce((sum, { accepted }) => sum + accepted.length, 0)
   }
 
-  /** How often a client was left without a connection. A hand-over is none: the new connection comes first (P3). */
-  get interruptions(): number {
+  /**
+   * When and why a client was left without a connection, and each attempt that failed then, a line each. A hand-over is
+   * none: the new connection comes first (P3).
+   */
+  get interruptions(): readonly string[] {
     return this.#interruptions
   }
 
@@ -115,10 +133,10 @@ export class Traffic implements AsyncDisposable {
     return { messages: this.accepted }
   }
 
-  async #talk({ to, sender, accepted }: Pair): Promise<void> {
+  async #talk({ number, sender, accepted }: Pair): Promise<void> {
     for (let at = 0; !this.#stop.signal.aborted; at += 1) {
       const text = `message ${at}`
-      await sender.send(to, text)
+      await sender.send(`recipient-${number}`, text)
       accepted.push(text)
       await delay(SEND_EVERY_MS)
     }
