@@ -79,6 +79,12 @@ describe('gateways without Redis or NATS', () => {
       .toSorted()
   }
 
+  /** A gateway that holds clients. */
+  async function findBusy(): Promise<string | undefined> {
+    for (const name of BROKERS) if ((await cluster.sessionsOf(name)).length > 0) return name
+    return undefined
+  }
+
   async function waitForEndpoints(wanted: readonly string[]): Promise<void> {
     await waitFor(`the endpoints ${wanted.join()}`, 120_000, async () => (await endpoints()).join() === wanted.join())
   }
@@ -107,11 +113,11 @@ describe('gateways without Redis or NATS', () => {
     assert.equal(code, 4001, 'try again')
     await newcomer.ended
     await cluster.waitForCondition('Degraded', 'True', 30_000, 'RedisUnavailable')
-    assert.equal(traffic.interruptions, 0)
+    assert.deepEqual(traffic.interruptions, [])
     await scale(1)
     await traffic.flowsForAll(5, 120_000)
     lap('messages flow again')
-    assert.equal(traffic.interruptions, 0, 'no connection ended')
+    assert.deepEqual(traffic.interruptions, [])
     await traffic.finish()
     await cluster.waitForCondition('Degraded', 'False', 60_000)
   })
@@ -125,13 +131,15 @@ describe('gateways without Redis or NATS', () => {
       const lap = startStopwatch(t)
       await using traffic = await Traffic.start(cluster, PAIRS, at)
       await traffic.flowsForAll()
-      const [alone = '', ...others] = BROKERS
-      await waitFor('clients at it', 60_000, async () => (await cluster.sessionsOf(alone)).length > 0)
+      // The Service may send no client at all to one of them.
+      const alone = await waitFor('one that has clients', 60_000, () => findBusy())
+      const others = BROKERS.filter((name) => name !== alone)
       const pods = await cluster.pods()
       const pod = pods.find(({ metadata }) => metadata.name === alone) ?? assert.fail(alone)
       const rule = (action: '-I' | '-D', protocol: string, port: number) => {
         const packet = ['-s', pod.status.podIP ?? '', '-p', protocol, '--dport', String(port)]
-        return run('docker', ['exec', pod.spec.nodeName ?? '', 'iptables', action, 'FORWARD', ...packet, '-j', 'DROP'])
+        const change = ['iptables', '--wait', '10', action, 'FORWARD', ...packet, '-j', 'DROP']
+        return run('docker', ['exec', pod.spec.nodeName ?? '', ...change])
       }
       const rules = ports.flatMap((port) =>
         (port === DNS ? (['tcp', 'udp'] as const) : (['tcp'] as const)).map((protocol) => [protocol, port] as const),
@@ -143,15 +151,15 @@ describe('gateways without Redis or NATS', () => {
         await waitFor('its clients to go', 120_000, async () => (await cluster.sessionsOf(alone)).length === 0)
         lap('its clients have gone')
         await traffic.flowsForAll()
-        assert.equal(traffic.interruptions, 0, 'each opened its new connection first')
-        assert.deepEqual(await endpoints(), others)
+        assert.deepEqual(traffic.interruptions, [])
+        assert.ok(!(await endpoints()).includes(alone))
       } finally {
         for (const [protocol, port] of rules) await rule('-D', protocol, port)
       }
       await waitForEndpoints(BROKERS)
       lap('it is back in the Service')
       await traffic.flowsForAll()
-      assert.equal(traffic.interruptions, 0)
+      assert.deepEqual(traffic.interruptions, [])
       await traffic.finish()
       await cluster.waitForCondition('Degraded', 'False', 60_000)
       const restarts = (await cluster.pods()).map(({ status }) => status.containerStatuses?.[0]?.restartCount)
