@@ -1,19 +1,10 @@
 # One image for the gateway (the default command), the operator (node operator/main.ts) and the client (node client/cli/main.ts).
-FROM node:26.10.0-bookworm-slim AS dependencies
+FROM node:26.10.0-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Only what runs, and the licenses: no types, sources, source maps, documents, or binaries of other runtimes than Node.
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
- && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.bare' \) \
-      ! -iname 'licen[cs]e*' -delete \
- && find node_modules -type d -empty -delete
-
-FROM node:26.10.0-bookworm-slim
-# One thread allocates nearly all memory: with one arena, trimmed at a fixed size, what a flood took goes back to the system.
-ENV NODE_ENV=production MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
-WORKDIR /app
-COPY --from=dependencies /app/node_modules node_modules
-COPY package.json LICENSE ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY LICENSE ./
+COPY dev/image dev/image
 COPY protocol protocol
 COPY server server
 COPY session session
@@ -21,6 +12,26 @@ COPY client client
 COPY gateway gateway
 COPY controller controller
 COPY operator operator
+RUN node dev/image/build.ts /image
+
+# Node and what it is linked with: no shell, no npm, no packages of Debian that only they need. Of the packages that the libraries come
+# from also the licences, and the records by which scanners know their versions.
+FROM node:26.10.0-bookworm-slim AS base
+RUN set -eu; mkdir -p /base/var/lib/dpkg/status.d; install -d -m 1777 /base/tmp; \
+    libraries=$(ldd /usr/local/bin/node | grep -o '/[^ ]*'); \
+    cp -L --parents /usr/local/bin/node $libraries /etc/passwd /etc/group /etc/nsswitch.conf /etc/os-release /base; \
+    if [ -e /usr/local/LICENSE ]; then install -D -m 644 /usr/local/LICENSE /base/licenses/node/LICENSE; fi; \
+    for package in $(for it in $libraries; do dpkg -S "*$it"; done | cut -d : -f 1 | sort -u); do \
+      dpkg-query --status "$package" >"/base/var/lib/dpkg/status.d/$package"; \
+      cp -L --parents "/usr/share/doc/$package/copyright" /base; \
+    done
+
+FROM scratch
+# One thread allocates nearly all memory: with one arena, trimmed at a fixed size, what a flood took goes back to the system.
+ENV PATH=/usr/local/bin NODE_ENV=production MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
+WORKDIR /app
+COPY --from=base /base/ /
+COPY --from=build /image/ /
 USER 1000:1000
 EXPOSE 9000 8080 9090
 CMD ["node", "gateway/main.ts"]
