@@ -17,7 +17,7 @@ const others = new Set(
 const kubelets = /^(ErrImage|Image|InvalidImage|CrashLoopBackOff|CreateContainer|RunContainer)(?!PullFailed)/
 
 test('docs/operations.md explains every reason that the operator gives', () => {
-  const files = globSync('operator/reconcile/*.ts', { cwd: root, exclude: ['**/*.test.ts'] })
+  const files = globSync('operator/{faults,conditions,events,reconcile}/*.ts', { cwd: root, exclude: ['**/*.test.ts'] })
   const words = files.flatMap((file) => [
     ...readFileSync(`${root}${file}`, 'utf8').matchAll(/(?<!isApiError.*)'([A-Z][a-z]+(?:[A-Z][a-z]+)*)'/g),
   ])

@@ -6,11 +6,11 @@ import type { EventDraft } from '../../controller/event-recorder.ts'
 import { statefulSets } from '../build/objects.ts'
 import { keyOf, type KubeObject, type Resource } from '../../controller/resource.ts'
 import type { StoreReader } from '../../controller/store.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import type { Logger } from '../logger.ts'
 import type { OperatorMetrics } from '../metrics.ts'
 import type { LeaseWatch } from './lease-watch.ts'
-import type { Mark } from './progress.ts'
+import type { Mark } from '../faults/progress-deadline-exceeded.ts'
 
 /** Index of stores by the cluster that an object belongs to, `namespace/name`. */
 export const BY_CLUSTER = 'cluster'

@@ -2,7 +2,7 @@ import { buildSelector, FINALIZER, formatSelector, imClusters } from '../api/con
 import type { ImCluster } from '../api/imcluster.ts'
 import { statefulSets } from '../build/objects.ts'
 import { gracePeriodOf } from '../build/pod-template.ts'
-import { pods } from '../cleanup/pod.ts'
+import { pods } from '../reads/pod.ts'
 import { isApiError } from '../../controller/errors.ts'
 import { isOwnedBy, type ReconcileContext } from './context.ts'
 import { reconcileDirectory, type DirectoryState } from './directory.ts'

@@ -5,10 +5,10 @@ import { checkWritable, type RedisClient } from '../../session/redis/redis.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import { keyOf } from '../../controller/resource.ts'
 import { BY_CLUSTER, BY_NAME, isEstablished, type ReconcileContext } from './context.ts'
-import type { Fault } from './fault.ts'
-import { buildPrefixConflict, findNatsRival } from './prefix-conflict.ts'
-import { readSecret } from './secrets.ts'
-import { qualifyHosts } from './service-names.ts'
+import type { Fault } from '../faults/fault.ts'
+import { buildPrefixConflict, findNatsRival } from '../faults/prefix-conflict.ts'
+import { readSecret } from '../reads/secret.ts'
+import { qualifyHosts } from '../api/service-names.ts'
 
 /** A directory in Redis in which the cluster has its name. */
 export interface OpenDirectory {

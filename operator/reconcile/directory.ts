@@ -1,11 +1,11 @@
 import { defaults } from '../../session/defaults.ts'
 import { cleanDeadBrokers, type CleanupRound } from '../cleanup/broker-cleanup.ts'
-import { readPodFacts } from '../cleanup/pod.ts'
+import { readPodFacts } from '../reads/pod.ts'
 import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'
 import { keyOf } from '../../controller/resource.ts'
 import type { ReconcileContext } from './context.ts'
 import { buildRedisFault, type OpenDirectory } from './directory-access.ts'
-import type { Fault } from './fault.ts'
+import type { Fault } from '../faults/fault.ts'
 
 /** What the directory says of the cluster's brokers, or why it cannot be asked. */
 export type DirectoryState =

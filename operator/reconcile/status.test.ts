@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CleanupRecord, ImCluster, ImClusterStatus } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import type { DirectoryState } from './directory.ts'
-import type { Observation } from './observation.ts'
+import type { Observation } from '../conditions/observation.ts'
 import { buildStatus } from './status.ts'
 
 const quiet: DirectoryState = {

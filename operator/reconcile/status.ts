@@ -1,10 +1,10 @@
 import { buildSelector, formatSelector } from '../api/constants.ts'
 import { findCondition, setCondition, type ConditionState, type Verdict } from '../api/conditions.ts'
 import type { BrokerStatus, CleanupRecord, Condition, ImClusterStatus } from '../api/imcluster.ts'
-import { buildBrokers, type Observation } from './observation.ts'
-import type { Fault } from './fault.ts'
-import { judgeDurable } from './durability.ts'
-import { PREFIX_CONFLICT } from './prefix-conflict.ts'
+import { buildBrokers, type Observation } from '../conditions/observation.ts'
+import type { Fault } from '../faults/fault.ts'
+import { judgeDurable } from '../conditions/durable.ts'
+import { PREFIX_CONFLICT } from '../faults/prefix-conflict.ts'
 
 /** Cleanups that the status shows. */
 const MAX_CLEANUPS = 20

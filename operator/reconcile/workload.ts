@@ -11,7 +11,7 @@ import { isApiError } from '../../controller/errors.ts'
 import { keyOf, type KubeObject, type Resource } from '../../controller/resource.ts'
 import { isOwnedBy, type ReconcileContext } from './context.ts'
 import { isApplied, versionOf, withDigest } from './drift.ts'
-import type { Fault } from './fault.ts'
+import type { Fault } from '../faults/fault.ts'
 import { chooseForm } from './template-form.ts'
 
 /**

@@ -4,12 +4,12 @@ import type { ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
 import { findSecretUses, type SecretUse } from '../build/secret-files.ts'
 import { formOf, hasSecretFiles } from '../build/template-form.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import { isApiError } from '../../controller/errors.ts'
 import { keyOf } from '../../controller/resource.ts'
-import type { KnownSecrets, ReconcileContext } from './context.ts'
+import type { KnownSecrets, ReconcileContext } from '../reconcile/context.ts'
 import type { Fault } from './fault.ts'
-import { readSecret } from './secrets.ts'
+import { readSecret } from '../reads/secret.ts'
 
 /** How often Secrets are read again, at most. */
 const READ_MS = 15_000

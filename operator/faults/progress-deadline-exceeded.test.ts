@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StatefulSet } from '../build/objects.ts'
-import type { Pod } from '../cleanup/pod.ts'
-import { ClusterMemory } from './context.ts'
-import { findStandstill, markProgress } from './progress.ts'
+import type { Pod } from '../reads/pod.ts'
+import { ClusterMemory } from '../reconcile/context.ts'
+import { findStandstill, markProgress } from './progress-deadline-exceeded.ts'
 
 const pod = (uid: string, deletionTimestamp?: string): Pod => ({
   metadata: { name: uid, uid, ...(deletionTimestamp !== undefined && { deletionTimestamp }) },

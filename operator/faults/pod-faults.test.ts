@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { V1ContainerState } from '../../controller/kubernetes.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import { findPodFaults } from './pod-faults.ts'
 
 function pod(state: V1ContainerState, lastState?: V1ContainerState): Pod {

@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import type { Lease } from '../../session/brokers/broker.ts'
 import { digestSecrets } from '../../session/secret-digest.ts'
 import { buildTestCluster } from '../build/test-cluster.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import type { KubeApi } from '../../controller/api.ts'
-import { ClusterMemory } from './context.ts'
+import { ClusterMemory } from '../reconcile/context.ts'
 import { findSecretChanges } from './secret-changes.ts'
 
 const cluster = buildTestCluster({ auth: { mode: 'secret', secretRef: { name: 'team-auth', key: 'secret' } } })

@@ -1,8 +1,8 @@
 import type { BrokerStatus, ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
-import type { Pod } from '../cleanup/pod.ts'
-import type { DirectoryState } from './directory.ts'
-import type { Fault } from './fault.ts'
+import type { Pod } from '../reads/pod.ts'
+import type { DirectoryState } from '../reconcile/directory.ts'
+import type { Fault } from '../faults/fault.ts'
 
 /** Everything that the status is made of, as one pass saw it. */
 export interface Observation {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { findCreationFault, findStartFault } from './obstacles.ts'
+import { findCreationFault, findStartFault } from './pods-not-created.ts'
 
 const event = (reason: string, at: number, note = `${reason} at ${at}`) => ({ reason, at, note })
 

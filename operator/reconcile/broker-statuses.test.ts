@@ -4,8 +4,8 @@ import type { Lease, RegisteredIncarnation } from '../../session/brokers/broker.
 import type { ImCluster } from '../api/imcluster.ts'
 import type { LostBroker } from '../cleanup/broker-cleanup.ts'
 import type { KnownBroker } from '../cleanup/drained-brokers.ts'
-import type { Pod } from '../cleanup/pod.ts'
-import { buildBrokers, type Observation } from './observation.ts'
+import type { Pod } from '../reads/pod.ts'
+import { buildBrokers, type Observation } from '../conditions/observation.ts'
 
 const incarnation = (brokerId: string, podUid: string, bootId: string): RegisteredIncarnation => ({
   brokerId,

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { createCertificateFiles } from '../test/kit/certificate.ts'
-import { findFreePort } from '../test/kit/servers/free-port.ts'
-import { startNats } from '../test/kit/servers/nats-server.ts'
-import { findNatsFault } from './nats-check.ts'
+import { createCertificateFiles } from '../../test/kit/certificate.ts'
+import { findFreePort } from '../../test/kit/servers/free-port.ts'
+import { startNats } from '../../test/kit/servers/nats-server.ts'
+import { findNatsFault } from './nats-unavailable.ts'
 
 const signal = AbortSignal.timeout(60_000)
 

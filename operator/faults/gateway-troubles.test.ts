@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { BrokerLease, readLeases } from '../../session/brokers/lease.ts'
 import { createIncarnation, freshKeys, openRedis } from '../../session/test-kit.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import { findGatewayTroubles } from './gateway-troubles.ts'
 
 const server = await startRedis({ persistent: false })

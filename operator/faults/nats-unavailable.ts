@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { formatAddress } from '../server/address.ts'
+import { formatAddress } from '../../server/address.ts'
 
 const TIMEOUT_MS = 2_000
 const DEFAULT_PORT = 4222

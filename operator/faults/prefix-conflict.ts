@@ -1,9 +1,9 @@
 import { formatAddress } from '../../server/address.ts'
 import type { ClusterRival } from '../../session/brokers/cluster-claim.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import { parseNatsAddress } from '../nats-check.ts'
+import { parseNatsAddress } from './nats-unavailable.ts'
 import type { Fault } from './fault.ts'
-import { qualifyHosts } from './service-names.ts'
+import { qualifyHosts } from '../api/service-names.ts'
 
 /** Reason of the condition of an ImCluster that is refused for its name. crds/imcluster.yaml names it, too. */
 export const PREFIX_CONFLICT = 'PrefixConflict'

@@ -1,7 +1,7 @@
 import { buildSelector } from '../api/constants.ts'
 import type { ImCluster } from '../api/imcluster.ts'
 import type { StatefulSet } from '../build/objects.ts'
-import { gatewayStatus, readPod, type Pod } from '../cleanup/pod.ts'
+import { gatewayStatus, readPod, type Pod } from '../reads/pod.ts'
 import type { KubeApi } from '../../controller/api.ts'
 import { isApiError } from '../../controller/errors.ts'
 import { events, type KubeEvent } from '../../controller/event-recorder.ts'

@@ -3,7 +3,7 @@ import { GATEWAY_CONTAINER } from '../api/constants.ts'
 import type { KubeApi } from '../../controller/api.ts'
 import { isApiError } from '../../controller/errors.ts'
 import type { KubeObject, ObjectName, Resource } from '../../controller/resource.ts'
-import type { PodFacts } from './death-proof.ts'
+import type { PodFacts } from '../cleanup/death-proof.ts'
 
 /** The fields of a pod that the operator reads. Times are strings, as the API server sends them. */
 export interface Pod extends KubeObject {

@@ -1,5 +1,5 @@
 import type { StatefulSet } from '../build/objects.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import type { Fault } from './fault.ts'
 
 /** How far a cluster was, and since when (performance.now(), ms). */

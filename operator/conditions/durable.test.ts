@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { BrokerLease, readLeases } from '../../session/brokers/lease.ts'
 import { createIncarnation, freshKeys, openRedis } from '../../session/test-kit.ts'
-import { judgeDurable } from './durability.ts'
+import { judgeDurable } from './durable.ts'
 import type { Observation } from './observation.ts'
 
 const server = await startRedis({ persistent: false })

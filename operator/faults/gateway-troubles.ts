@@ -1,5 +1,5 @@
 import type { Lease } from '../../session/brokers/broker.ts'
-import type { Pod } from '../cleanup/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import type { Fault } from './fault.ts'
 
 /** Gateways that a message names; of the others it has the number. */

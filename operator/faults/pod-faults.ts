@@ -1,9 +1,9 @@
 import type { V1ContainerStateTerminated } from '../../controller/kubernetes.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import { gatewayStatus, type Pod } from '../cleanup/pod.ts'
+import { gatewayStatus, type Pod } from '../reads/pod.ts'
 import type { KubeApi } from '../../controller/api.ts'
 import type { Fault } from './fault.ts'
-import { readSecret } from './secrets.ts'
+import { readSecret } from '../reads/secret.ts'
 
 /** Reasons of a waiting container that do not pass by themselves: what the condition calls them, and what to do. */
 const waitingFaults: Readonly<Record<string, readonly [reason: string, advice?: string]>> = {
