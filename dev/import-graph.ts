@@ -52,6 +52,19 @@ const rooms: Readonly<
       outage: ['bus', 'directory'],
     },
   },
+  operator: {
+    common: ['errors', 'logger', 'metrics', 'redis-pool'],
+    arrows: {
+      api: [],
+      build: ['api'],
+      reads: ['api'],
+      cleanup: ['api', 'reads'],
+      faults: ['api', 'build', 'reads', 'cleanup'],
+      conditions: ['api', 'build', 'reads', 'cleanup', 'faults'],
+      events: ['api'],
+      reconcile: ['api', 'build', 'reads', 'cleanup', 'faults', 'conditions', 'events'],
+    },
+  },
 }
 /** The one that speaks to Kubernetes. */
 const KUBERNETES_AREA = 'controller'

@@ -47,7 +47,7 @@ test('the same device again replaces its session and counts as no second device'
   assert.deepEqual(decision, { replaced: phone, displaced: [], crowdedOut: [] })
 })
 
-test('a session that is offline neither counts nor is displaced', () => {
+test('a session that is offline does not count, and is not displaced', () => {
   const gone = session(ios, 'a', { connectState: 2 })
   assert.deepEqual(decideLogin(devicePolicies.single, [gone], { device: session(web) }), {
     displaced: [],

@@ -1,6 +1,8 @@
 import type { Condition } from './imcluster.ts'
 
 /**
+ * The conditions of an ImCluster. Each is judged, and worded, in a file of its name in conditions/; what is wrong, and may be the
+ * reason of Degraded and Ready, in a file of its reason in faults/.
  * - Ready: clients can connect to as many gateways as are wanted
  * - Progressing: the cluster is on its way to what the spec says
  * - Draining: a gateway is sending its clients to others

@@ -7,7 +7,7 @@ import { Directory } from '../../session/directory.ts'
 import { BrokerLease } from '../../session/brokers/lease.ts'
 import { createDraft, createIncarnation, freshKeys, openRedis } from '../../session/test-kit.ts'
 import { cleanDeadBrokers, type CleanupContext } from './broker-cleanup.ts'
-import type { PodFacts } from './death-proof.ts'
+import type { PodFacts } from '../reads/pod.ts'
 
 const server = await startRedis({ persistent: false })
 const { redis, ...client } = await openRedis(server.url)
@@ -42,7 +42,7 @@ async function setUp() {
   /** What is lost for people, and what leaves. */
   const judge = async (more?: Partial<CleanupContext>) => {
     const { lost, departed } = await look(more)
-    return [lost.filter(({ waitsFor }) => waitsFor !== undefined).length, departed.map(({ bootId }) => bootId)]
+    return [lost.filter(({ proved }) => !proved).length, departed.map(({ bootId }) => bootId)]
   }
   const clean = () => cleanIncarnation(redis, keys, incarnation, { ...retention, graceMs: 0 })
   return { keys, incarnation, lease, running, look, judge, clean }
@@ -65,7 +65,7 @@ test('a gateway that leaves in good order is never lost, at whatever step of its
   assert.deepEqual(await judge({ known }), leaves)
 })
 
-test('nor is one that left between the looks at register and pod', async () => {
+test('a gateway that leaves while the operator looks, after the register is read and before its pod is, is not lost', async () => {
   for (const toTheEnd of [false, true]) {
     const { incarnation, lease, running, judge, clean } = await setUp()
     // As if the lease had been read just after its release, and the register just before the announcement.
@@ -79,7 +79,7 @@ test('nor is one that left between the looks at register and pod', async () => {
   }
 })
 
-test('nor one whose pod is being deleted, for as long as that may take, unless it was lost before', async () => {
+test('a gateway whose pod is being deleted is not lost for as long as that may take, unless it was lost before', async () => {
   const { incarnation, lease, running, judge } = await setUp()
   // Of 0.2.0, which announces nothing.
   await lease.release()
@@ -95,7 +95,7 @@ test('nor one whose pod is being deleted, for as long as that may take, unless i
   assert.equal((await deleted(30_000, 'lost'))[0], 1)
 })
 
-test('nor one that has its register entry and waits for its lease, nor one whose pod runs a successor already', async () => {
+test('a gateway that starts and has no lease yet is not lost, and one whose pod runs its successor is not either', async () => {
   const { keys, incarnation, lease, judge } = await setUp()
   const successor = { ...createIncarnation('im-0', incarnation.podUid), startedAt: Date.now() }
   const next = new BrokerLease(redis, keys, successor)
@@ -113,7 +113,7 @@ test('a gateway whose lease runs out while its container runs is lost, and nothi
   const { session } = await new Directory(redis, keys, devicePolicies.unlimited).login(createDraft({}, incarnation))
   await redis.del(keys.lease('im-0'))
   const { lost, departed, records } = await look()
-  assert.match(lost[0]?.waitsFor ?? '', /its container has not ended/)
+  assert.equal(lost[0]?.proved, false)
   assert.deepEqual([departed, records], [[], []])
   assert.equal(await redis.hlen(keys.sessions(session)), 1)
   await redis.hset(keys.brokers(), `im-0/${incarnation.bootId}`, JSON.stringify({ ...incarnation, leftAt: 1 }))

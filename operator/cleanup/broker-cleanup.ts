@@ -12,8 +12,8 @@ import { isInTransit } from './transit.ts'
 /** An incarnation without a lease that is not cleaned yet. */
 export interface LostBroker {
   readonly incarnation: RegisteredIncarnation
-  /** What it waits for, for people; absent once its sessions are removed and only the last pass is due. */
-  readonly waitsFor?: string
+  /** Its process is proved to be dead: its sessions are removed, and only the last pass is due. Else it waits for that proof. */
+  readonly proved: boolean
 }
 
 /** What a round over all brokers of a cluster found and did. */
@@ -97,8 +97,7 @@ async function cleanBroker(
     const entry = await readIncarnation(redis, keys, incarnation)
     const shown = known.find((broker) => broker.bootId === bootId)
     if (isInTransit({ entry, holder, pod: facts, known: shown })) return { inTransit: true, waitMs: PROOF_POLL_MS }
-    const waitsFor = `pod ${brokerId} is there and its container has not ended; it may only be slow, or its node away`
-    return { lost: { incarnation, waitsFor }, waitMs: PROOF_POLL_MS }
+    return { lost: { incarnation, proved: false }, waitMs: PROOF_POLL_MS }
   }
   const lease: LeaseProof = holder === undefined ? 'LeaseExpired' : 'LeaseOfAnotherBoot'
   // The register remembers a process until its cleanup is recorded, whoever does that.
@@ -123,7 +122,10 @@ async function cleanBroker(
       finishedAt: formatTime(new Date()),
     }
     const worthIt = result.removedInAll > (recorded.get(bootId) ?? -1)
-    return { ...(worthIt && { record }), ...(!result.finished && { lost: { incarnation }, waitMs: result.waitMs }) }
+    return {
+      ...(worthIt && { record }),
+      ...(!result.finished && { lost: { incarnation, proved: true }, waitMs: result.waitMs }),
+    }
   } catch (error) {
     // It took its lease again between our look and the cleanup: it lives.
     if (error instanceof SessionError && error.code === 'incarnation_alive') return { waitMs: PROOF_POLL_MS }

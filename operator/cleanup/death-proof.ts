@@ -1,18 +1,5 @@
 import type { Incarnation } from '../../session/brokers/broker.ts'
-
-/** What the proof reads of a pod; timestamps as the API server writes them (RFC 3339, whole seconds). */
-export interface PodFacts {
-  readonly uid: string
-  /** Of a pod that is being deleted: until when it may take its time. */
-  readonly endsBy?: Date | undefined
-  /** Of the gateway's container, as it is now and was before. */
-  readonly gateway: {
-    /** When the container that runs now was started; undefined when none runs. */
-    readonly runningSince?: Date | undefined
-    /** When the last one ended. */
-    readonly endedAt?: Date | undefined
-  }
-}
+import type { PodFacts } from '../reads/pod.ts'
 
 /**
  * Why a process can no longer run:

@@ -5,7 +5,7 @@ import { tellDeparture } from '../../session/brokers/clients-cut-off.ts'
 import { Keys } from '../../session/keys.ts'
 import { awaitReady, closeRedis, connectRedis } from '../../session/redis/redis.ts'
 import { recordDepartures } from './drained-brokers.ts'
-import type { PodFacts } from './death-proof.ts'
+import type { PodFacts } from '../reads/pod.ts'
 
 const broker = { brokerId: 'im-0', podUid: 'a', bootId: 'boot-a' }
 const incarnation = { ...broker, host: '10.0.0.1', startedAt: 0 }

@@ -4,7 +4,8 @@ import type { Keys } from '../../session/keys.ts'
 import { guard, type RedisClient } from '../../session/redis/redis.ts'
 import { formatTime } from '../api/conditions.ts'
 import type { BrokerStatus, CleanupRecord } from '../api/imcluster.ts'
-import type { LeaseProof, PodFacts, PodProof } from './death-proof.ts'
+import type { LeaseProof, PodProof } from './death-proof.ts'
+import type { PodFacts } from '../reads/pod.ts'
 
 /** A process as the status shows it. */
 export type KnownBroker = Pick<BrokerStatus, 'brokerId' | 'podUid' | 'bootId' | 'host'> & Partial<BrokerStatus>

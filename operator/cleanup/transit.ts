@@ -1,6 +1,6 @@
 import type { Lease, RegisteredIncarnation } from '../../session/brokers/broker.ts'
 import type { KnownBroker } from './drained-brokers.ts'
-import type { PodFacts } from './death-proof.ts'
+import type { PodFacts } from '../reads/pod.ts'
 
 /** How long a process may take from its register entry to its lease, out of the directory, and to its end when its pod's time is over. */
 const ARRIVE_MS = 15_000

@@ -1,4 +1,7 @@
-/** A mistake in the spec, or in what is around the cluster, that no retry cures; told by the condition Degraded. */
+/**
+ * A mistake in the spec, or in what is around the cluster, that no retry cures; told by the condition Degraded. Each has a file
+ * that is named after its reason: CrashLoop is found, and worded, in crash-loop.ts.
+ */
 export interface Fault {
   /** One word in CamelCase. */
   readonly reason: string

@@ -1,11 +1,12 @@
 import type { Lease } from '../../session/brokers/broker.ts'
 import type { Pod } from '../reads/pod.ts'
 import type { Fault } from './fault.ts'
+import { listNames } from './list-names.ts'
 
-/** Gateways that a message names; of the others it has the number. */
-const MAX_NAMES = 3
-
-/** What the gateways themselves say is wrong, each thing once, with the names of those that say it. */
+/**
+ * What the gateways themselves say is wrong, each thing once, with the names of those that say it. Reasons and words are theirs:
+ * gateway/troubles.ts has the list.
+ */
 export function findGatewayTroubles(pods: readonly Pod[], leases: ReadonlyMap<string, Lease>): Fault[] {
   const sayers = new Map<string, { fault: Fault; names: string[] }>()
   for (const { metadata } of pods) {
@@ -19,7 +20,6 @@ export function findGatewayTroubles(pods: readonly Pod[], leases: ReadonlyMap<st
     }
   }
   return [...sayers.values()].map(({ fault, names }) => {
-    const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : ''
-    return { ...fault, message: `${names.slice(0, MAX_NAMES).join(', ')}${more}: ${fault.message}` }
+    return { ...fault, message: `${listNames(names)}: ${fault.message}` }
   })
 }

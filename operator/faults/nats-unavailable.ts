@@ -1,10 +1,18 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { formatAddress } from '../../server/address.ts'
+import type { Fault } from './fault.ts'
 
 const TIMEOUT_MS = 2_000
 const DEFAULT_PORT = 4222
 const MAX_GREETING = 65_536
+
+/** No NATS server of a list answers. */
+export async function findNatsUnavailable(servers: readonly string[], signal: AbortSignal): Promise<Fault[]> {
+  const why = await findNatsFault(servers, signal)
+  const advice = 'check spec.nats.servers, and whether NATS runs'
+  return why === undefined ? [] : [{ reason: 'NatsUnavailable', message: `no NATS server answers: ${why}; ${advice}` }]
+}
 
 /**
  * Says why no NATS server of a list answers, or offers the TLS that it must, or undefined when one does. A server greets with INFO before it asks for

@@ -5,8 +5,7 @@ import { digestSecrets } from '../../session/secret-digest.ts'
 import { buildTestCluster } from '../build/test-cluster.ts'
 import type { Pod } from '../reads/pod.ts'
 import type { KubeApi } from '../../controller/api.ts'
-import { ClusterMemory } from '../reconcile/context.ts'
-import { findSecretChanges } from './secret-changes.ts'
+import { findSecretChanges, type KnownSecrets } from './secret-changes.ts'
 
 const cluster = buildTestCluster({ auth: { mode: 'secret', secretRef: { name: 'team-auth', key: 'secret' } } })
 const statefulSet = { metadata: { name: 'im' }, status: { updateRevision: 'r2' } } as never
@@ -27,7 +26,7 @@ async function leaseOf(at: number, key: string | undefined, more: Partial<Lease>
 
 /** What is said, pass by pass, of gateways whose Secret holds a key. */
 function watch(of = cluster) {
-  const memory = new ClusterMemory()
+  const known: KnownSecrets = { readAt: -Infinity, digests: new Map(), late: undefined }
   let version = 0
   let secret = ''
   let reads = 0
@@ -47,8 +46,7 @@ function watch(of = cluster) {
       return reads
     },
     async look(pods: readonly Pod[], leases: readonly [string, Lease][], now: number) {
-      const context = { api, memory }
-      const said = await findSecretChanges(context, of, statefulSet, pods, new Map(leases), signal, now)
+      const said = await findSecretChanges(api, known, of, statefulSet, pods, new Map(leases), signal, now)
       return [said.changing?.message, ...said.faults.map(({ reason, message }) => `${reason}: ${message}`)]
     },
   }

@@ -6,9 +6,10 @@ import { findSecretUses, type SecretUse } from '../build/secret-files.ts'
 import { formOf, hasSecretFiles } from '../build/template-form.ts'
 import type { Pod } from '../reads/pod.ts'
 import { isApiError } from '../../controller/errors.ts'
-import { keyOf } from '../../controller/resource.ts'
-import type { KnownSecrets, ReconcileContext } from '../reconcile/context.ts'
+import type { KubeApi } from '../../controller/api.ts'
 import type { Fault } from './fault.ts'
+import { buildRedisElsewhere, buildSecretOutdated } from './secret-outdated.ts'
+import { buildSecretsChanging } from './secrets-changing.ts'
 import { readSecret } from '../reads/secret.ts'
 
 /** How often Secrets are read again, at most. */
@@ -22,6 +23,15 @@ interface SecretDifference {
   readonly pods: readonly Pod[]
 }
 
+/** What the operator remembers of a cluster's Secrets. */
+export interface KnownSecrets {
+  readAt: number
+  /** By group, with the version of the Secret and the keys that it is of. */
+  digests: Map<SecretGroup, { readonly of: string; readonly digest: string }>
+  /** What gateways do not use yet, and since when. */
+  late: { readonly of: string; readonly since: number } | undefined
+}
+
 /** What is to be said of Secrets that changed. `changing`: it may still pass by itself. */
 interface SecretVerdict {
   readonly changing?: Fault
@@ -31,10 +41,12 @@ interface SecretVerdict {
 /**
  * Compares what gateways say that they use with what their Secrets hold.
  *
+ * @param known is kept up to date
  * @throws ApiError when a Secret cannot be read
  */
 export async function findSecretChanges(
-  context: Pick<ReconcileContext, 'api' | 'memory'>,
+  api: KubeApi,
+  known: KnownSecrets,
   cluster: ImCluster,
   statefulSet: StatefulSet | undefined,
   pods: readonly Pod[],
@@ -43,9 +55,8 @@ export async function findSecretChanges(
   now = performance.now(),
 ): Promise<SecretVerdict> {
   const uses = findSecretUses(cluster.spec)
-  const known = context.memory.secrets(keyOf(cluster))
   if (uses.length > 0 && now - known.readAt >= READ_MS) {
-    await readDigests(context, cluster, uses, known, signal)
+    await readDigests(api, cluster, uses, known, signal)
     known.readAt = now
   }
   // A roll-out that is under way brings the others what there is.
@@ -70,38 +81,31 @@ export async function findSecretChanges(
 
 /** @param overdue whether they have been there for longer than a change takes */
 function judgeDifferences(
-  { metadata: { name, namespace } }: ImCluster,
+  cluster: ImCluster,
   differences: readonly SecretDifference[],
   leases: ReadonlyMap<string, Lease>,
   overdue: boolean,
 ): SecretVerdict {
-  const remedy = `kubectl --namespace ${namespace} rollout restart statefulset/${name} brings it to them`
-  const changing: string[] = []
-  const outdated: string[] = []
+  const changing: { secret: string; names: string[] }[] = []
+  const faults: Fault[] = []
   for (const { secret, pods } of differences) {
     const stuck = pods.filter(({ metadata }) => {
       // One that cannot use it says why itself; a restart would only end it.
       const unusable = leases.get(metadata.name)?.troubles?.some(({ reason }) => reason === 'SecretUnusable')
       return unusable !== true && (overdue || !hasSecretFiles(formOf(metadata.annotations)))
     })
-    const coming = overdue ? [] : pods.filter((pod) => !stuck.includes(pod))
-    if (coming.length > 0) changing.push(`${listNames(coming)} will use what the Secret ${secret} holds in a moment`)
-    const [elsewhere, late] = split(stuck, ({ metadata }) => leases.get(metadata.name) === undefined)
-    if (late.length > 0) outdated.push(`${listNames(late)}: not what the Secret ${secret} holds is used; ${remedy}`)
-    if (elsewhere.length > 0) outdated.push(`${listNames(elsewhere)}: ready, and ${notThere(secret)}`)
+    const coming = overdue ? [] : namesOf(pods.filter((pod) => !stuck.includes(pod)))
+    if (coming.length > 0) changing.push({ secret, names: coming })
+    const late = namesOf(stuck).filter((name) => leases.has(name))
+    const elsewhere = namesOf(stuck).filter((name) => !leases.has(name))
+    if (late.length > 0) faults.push(buildSecretOutdated(cluster, secret, late))
+    if (elsewhere.length > 0) faults.push(buildRedisElsewhere(secret, elsewhere))
   }
-  return {
-    ...(changing.length > 0 && { changing: { reason: 'SecretsChanging', message: changing.join('; ') } }),
-    faults: outdated.map((message) => ({ reason: 'SecretOutdated', message })),
-  }
+  return { ...(changing.length > 0 && { changing: buildSecretsChanging(changing) }), faults }
 }
 
-/** A restart would bring gateways to another Redis one after another: they would not see each other meanwhile. */
-function notThere(secret: string): string {
-  return (
-    `not heard of in the Redis that the Secret ${secret} names now: it is another one, with other data; correct the Secret, or see ` +
-    '"Moving to another Redis" in docs/operations.md'
-  )
+function namesOf(pods: readonly Pod[]): string[] {
+  return pods.map(({ metadata }) => metadata.name)
 }
 
 /** Gateways of 0.2.0 say nothing of what they use; but one whose lease is elsewhere uses another Redis. */
@@ -120,7 +124,7 @@ function usesAnother(
 
 /** Of a Secret that is not there, or not to be read, nothing is known: that is told where it is needed. */
 async function readDigests(
-  { api }: Pick<ReconcileContext, 'api'>,
+  api: KubeApi,
   { metadata: { namespace }, spec }: ImCluster,
   uses: readonly SecretUse[],
   known: KnownSecrets,
@@ -153,17 +157,4 @@ async function readDigests(
     digests.set(group, { of, digest })
   }
   known.digests = digests
-}
-
-function split<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [first: Item[], others: Item[]] {
-  return [items.filter(isFirst), items.filter((item) => !isFirst(item))]
-}
-
-/** Gateways that a message names; of the others it has the number. */
-const MAX_NAMES = 3
-
-function listNames(pods: readonly Pod[]): string {
-  const names = pods.map(({ metadata }) => metadata.name)
-  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : ''
-  return `${names.slice(0, MAX_NAMES).join(', ')}${more}`
 }

@@ -3,7 +3,6 @@ import { GATEWAY_CONTAINER } from '../api/constants.ts'
 import type { KubeApi } from '../../controller/api.ts'
 import { isApiError } from '../../controller/errors.ts'
 import type { KubeObject, ObjectName, Resource } from '../../controller/resource.ts'
-import type { PodFacts } from '../cleanup/death-proof.ts'
 
 /** The fields of a pod that the operator reads. Times are strings, as the API server sends them. */
 export interface Pod extends KubeObject {
@@ -25,7 +24,26 @@ export function gatewayStatus(pod: Pod): V1ContainerStatus | undefined {
   return pod.status?.containerStatuses?.find(({ name }) => name === GATEWAY_CONTAINER)
 }
 
-/** What the proof of a dead process reads of a pod. */
+/** What the gateway's container waits for: the kubelet's word, and what it says of it. */
+export function readWaiting(pod: Pod): { readonly reason: string; readonly message: string } | undefined {
+  const { reason, message = reason } = gatewayStatus(pod)?.state?.waiting ?? {}
+  return reason === undefined || message === undefined ? undefined : { reason, message }
+}
+
+/** What the proof of a dead process reads of a pod; times as the API server writes them (RFC 3339, whole seconds). */
+export interface PodFacts {
+  readonly uid: string
+  /** Of a pod that is being deleted: until when it may take its time. */
+  readonly endsBy?: Date | undefined
+  /** Of the gateway's container, as it is now and was before. */
+  readonly gateway: {
+    /** When the container that runs now was started; undefined when none runs. */
+    readonly runningSince?: Date | undefined
+    /** When the last one ended. */
+    readonly endedAt?: Date | undefined
+  }
+}
+
 function buildPodFacts(pod: Pod): PodFacts {
   const status = gatewayStatus(pod)
   const ended = status?.state?.terminated ?? status?.lastState?.terminated

@@ -5,7 +5,8 @@ import type { ImCluster } from '../api/imcluster.ts'
 import type { LostBroker } from '../cleanup/broker-cleanup.ts'
 import type { KnownBroker } from '../cleanup/drained-brokers.ts'
 import type { Pod } from '../reads/pod.ts'
-import { buildBrokers, type Observation } from '../conditions/observation.ts'
+import type { Observation } from '../conditions/observation.ts'
+import { buildBrokers } from './broker-statuses.ts'
 
 const incarnation = (brokerId: string, podUid: string, bootId: string): RegisteredIncarnation => ({
   brokerId,
@@ -62,7 +63,7 @@ test('a boot is shown until it is recorded, also when its pod is gone or replace
 
 test('a boot that is just taking itself out of the directory is not forgotten', () => {
   const leaving = { ...incarnation('im-0', 'a', 'boot-a'), cleanedAt: 1, removed: 3 }
-  const lost = [{ incarnation: leaving, waitsFor: 'its pod to end' }]
+  const lost = [{ incarnation: leaving, proved: false }]
   assert.deepEqual(observe([pod('im-0', 'a')], [], [leaving], [leaving], lost), [
     ['im-0', 'a', '', 'pending'],
     ['im-0', 'a', 'boot-a', 'draining'],

@@ -1,4 +1,3 @@
-import type { SecretGroup } from '../../session/secret-digest.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'
 import type { KubeApi } from '../../controller/api.ts'
@@ -11,6 +10,7 @@ import type { Logger } from '../logger.ts'
 import type { OperatorMetrics } from '../metrics.ts'
 import type { LeaseWatch } from './lease-watch.ts'
 import type { Mark } from '../faults/progress-deadline-exceeded.ts'
+import type { KnownSecrets } from '../faults/secret-changes.ts'
 
 /** Index of stores by the cluster that an object belongs to, `namespace/name`. */
 export const BY_CLUSTER = 'cluster'
@@ -105,15 +105,6 @@ export interface Applied {
   /** The wanted object, as JSON. */
   readonly wanted: string
   readonly version: string
-}
-
-/** What the operator remembers of a cluster's Secrets. */
-export interface KnownSecrets {
-  readAt: number
-  /** By group, with the version of the Secret and the keys that it is of. */
-  digests: Map<SecretGroup, { readonly of: string; readonly digest: string }>
-  /** What gateways do not use yet, and since when. */
-  late: { readonly of: string; readonly since: number } | undefined
 }
 
 function entryOf<Value>(map: Map<string, Value>, key: string, create: () => Value): Value {

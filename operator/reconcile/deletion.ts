@@ -5,7 +5,9 @@ import { gracePeriodOf } from '../build/pod-template.ts'
 import { pods } from '../reads/pod.ts'
 import { isApiError } from '../../controller/errors.ts'
 import { isOwnedBy, type ReconcileContext } from './context.ts'
-import { reconcileDirectory, type DirectoryState } from './directory.ts'
+import type { DirectoryState } from '../conditions/observation.ts'
+import { buildCleanupAbandoned } from '../events/cleanup-abandoned.ts'
+import { reconcileDirectory } from './directory.ts'
 import { leaveDirectory, openDirectory } from './directory-access.ts'
 
 /** How much longer than a pod's grace period a deletion waits for Redis, or for a node. */
@@ -65,10 +67,8 @@ export async function reconcileDeletion(
 function giveUp(context: ReconcileContext, cluster: ImCluster, { fault }: DirectoryState, podsLeft: number): boolean {
   if (!isOverdue(cluster)) return false
   const { namespace, name } = cluster.metadata
-
   const why = fault?.message ?? `${podsLeft} pods are still there`
-  const note = `gave up waiting, sessions of the cluster may be left in Redis: ${why}`
-  context.record(cluster, { type: 'Warning', reason: 'CleanupAbandoned', action: 'Delete', note })
+  context.record(cluster, buildCleanupAbandoned(why))
   context.logger.warn({ cluster: `${namespace}/${name}`, why }, 'a deletion passed its deadline')
   return true
 }

@@ -1,5 +1,5 @@
 import { claimCluster, releaseCluster, type ClusterOwner } from '../../session/brokers/cluster-claim.ts'
-import { SessionError, type SessionErrorCode } from '../../session/errors.ts'
+import { SessionError } from '../../session/errors.ts'
 import { Keys } from '../../session/keys.ts'
 import { checkWritable, type RedisClient } from '../../session/redis/redis.ts'
 import type { ImCluster } from '../api/imcluster.ts'
@@ -7,6 +7,9 @@ import { keyOf } from '../../controller/resource.ts'
 import { BY_CLUSTER, BY_NAME, isEstablished, type ReconcileContext } from './context.ts'
 import type { Fault } from '../faults/fault.ts'
 import { buildPrefixConflict, findNatsRival } from '../faults/prefix-conflict.ts'
+import { buildRedisFault } from '../faults/redis-faults.ts'
+import { buildSecretInvalid } from '../faults/secret-invalid.ts'
+import { buildSecretMissing } from '../faults/secret-missing.ts'
 import { readSecret } from '../reads/secret.ts'
 import { qualifyHosts } from '../api/service-names.ts'
 
@@ -70,25 +73,6 @@ export async function leaveDirectory({ redis, keys }: OpenDirectory, cluster: Im
   await releaseCluster(redis, keys, cluster.metadata.name, ownerOf(cluster))
 }
 
-const reasons: Partial<Record<SessionErrorCode, string>> = {
-  redis_full: 'RedisFull',
-  redis_loading: 'RedisLoading',
-  redis_refuses_writes: 'RedisRefusesWrites',
-  redis_foreign_key: 'RedisForeignKey',
-}
-
-/** What a failure of the directory is called in the conditions, and where to look; any other error is thrown on. */
-export function buildRedisFault(error: unknown, { spec: { redis } }: ImCluster): Fault {
-  if (!(error instanceof SessionError)) throw error
-  const { urlSecretRef } = redis
-  const url = urlSecretRef === undefined ? 'spec.redis.url' : `${urlSecretRef.key} in the Secret ${urlSecretRef.name}`
-  const reason = reasons[error.code]
-  if (reason !== undefined) return { reason, message: error.message }
-  return error.code === 'redis_url_invalid'
-    ? { reason: 'RedisUrlInvalid', message: `${error.message}; correct ${url}` }
-    : { reason: 'RedisUnavailable', message: `${error.message}; check ${url}, and whether Redis runs` }
-}
-
 function ownerOf({ metadata: { namespace, uid } }: ImCluster): ClusterOwner {
   return { namespace, uid }
 }
@@ -102,11 +86,8 @@ async function readRedisUrl(
   if (urlSecretRef === undefined) return url ?? ''
   const { name, key } = urlSecretRef
   const secret = await readSecret(api, { namespace, name }, signal)
-  if (secret === undefined) {
-    const message = `Secret ${name} is not there; create it, with the URL of Redis under ${key}`
-    return { reason: 'SecretMissing', message }
-  }
+  if (secret === undefined) return buildSecretMissing(name, key)
   const value = secret.data?.[key]
   if (value !== undefined) return Buffer.from(value, 'base64').toString('utf8').trim()
-  return { reason: 'SecretInvalid', message: `Secret ${name} has no key ${key}; add it, with the URL of Redis` }
+  return buildSecretInvalid(name, key)
 }

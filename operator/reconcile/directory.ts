@@ -1,15 +1,14 @@
 import { defaults } from '../../session/defaults.ts'
-import { cleanDeadBrokers, type CleanupRound } from '../cleanup/broker-cleanup.ts'
+import { cleanDeadBrokers } from '../cleanup/broker-cleanup.ts'
 import { readPodFacts } from '../reads/pod.ts'
 import type { CleanupRecord, ImCluster } from '../api/imcluster.ts'
 import { keyOf } from '../../controller/resource.ts'
 import type { ReconcileContext } from './context.ts'
-import { buildRedisFault, type OpenDirectory } from './directory-access.ts'
-import type { Fault } from '../faults/fault.ts'
-
-/** What the directory says of the cluster's brokers, or why it cannot be asked. */
-export type DirectoryState =
-  { readonly round: CleanupRound; readonly fault?: never } | { readonly round?: never; readonly fault: Fault }
+import type { OpenDirectory } from './directory-access.ts'
+import type { DirectoryState } from '../conditions/observation.ts'
+import { buildDrainCutClients } from '../events/drain-cut-clients.ts'
+import { buildSessionsCleaned } from '../events/sessions-cleaned.ts'
+import { buildRedisFault } from '../faults/redis-faults.ts'
 
 /**
  * Looks at the cluster's brokers in Redis and cleans up after the dead ones. Redis being away is an answer, not an error.
@@ -46,7 +45,7 @@ export async function reconcileDirectory(
     })
     for (const record of round.records) {
       unwritten.push(record)
-      const { brokerId, proof, sessionsRemoved, orphansLeft } = record
+      const { sessionsRemoved, orphansLeft } = record
       const before = recorded.get(record.bootId)
       if (before === undefined) context.metrics.cleanups.inc()
       context.metrics.sessionsRemoved.inc(sessionsRemoved - (before ?? 0))
@@ -54,8 +53,7 @@ export async function reconcileDirectory(
       if (before === undefined) reportCutOff(context, cluster, record)
       context.metrics.orphanSessions.inc(orphansLeft)
       context.logger.info({ cluster: key, ...record }, 'a gateway is gone, and its sessions are')
-      const note = `${brokerId} is dead (${proof.pod}, ${proof.lease}): removed ${sessionsRemoved} sessions, left ${orphansLeft}; pod ${record.podUid}, boot ${record.bootId}`
-      context.record(cluster, { type: 'Normal', reason: 'SessionsCleaned', action: 'CleanUp', note })
+      context.record(cluster, buildSessionsCleaned(record))
     }
     const current = new Set([...round.registered, ...(cluster.status?.brokers ?? [])].map(({ bootId }) => bootId))
     for (const bootId of recorded.keys()) if (!current.has(bootId)) recorded.delete(bootId)
@@ -65,16 +63,10 @@ export async function reconcileDirectory(
   }
 }
 
-/** Tells of clients that a drain did not move, and what would have let them. */
+/** Tells of clients that a drain did not move. */
 function reportCutOff({ metrics, record }: ReconcileContext, cluster: ImCluster, cleanup: CleanupRecord): void {
-  const { brokerId, clientsCutOff = 0, proof } = cleanup
-  if (clientsCutOff === 0) return
-  metrics.countCutOff(keyOf(cluster), clientsCutOff)
-  const { deadlineSeconds, rate } = cluster.spec.drain
-  const cause =
-    proof.lease === 'LeaseReleased'
-      ? `they had not moved within ${deadlineSeconds} s, at ${rate} a second; raise spec.drain.deadlineSeconds or spec.drain.rate, and see that clients understand goAway`
-      : 'it was ended before its drain was over; see who shortens the grace period of its pod'
-  const note = `${brokerId} left and cut off ${clientsCutOff} clients: ${cause}`
-  record(cluster, { type: 'Warning', reason: 'DrainCutClients', action: 'Drain', note })
+  const event = buildDrainCutClients(cluster, cleanup)
+  if (event === undefined) return
+  metrics.countCutOff(keyOf(cluster), cleanup.clientsCutOff ?? 0)
+  record(cluster, event)
 }

@@ -1,22 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { FINALIZER, imClusters } from '../api/constants.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import { statefulSets } from '../build/objects.ts'
-import { findNatsFault } from '../faults/nats-unavailable.ts'
 import { keyOf } from '../../controller/resource.ts'
 import type { ReconcileResult } from '../../controller/work-queue.ts'
-import { BY_CLUSTER, isEstablished, type ReconcileContext } from './context.ts'
+import { isEstablished, type ReconcileContext } from './context.ts'
 import { ensureFinalizer, reconcileDeletion, removeFinalizer } from './deletion.ts'
-import { reconcileDirectory, type DirectoryState } from './directory.ts'
-import { openDirectory, type DirectoryAccess } from './directory-access.ts'
-import type { Fault } from '../faults/fault.ts'
-import { findGatewayTroubles } from '../faults/gateway-troubles.ts'
 import type { Observation } from '../conditions/observation.ts'
-import { findObstacles } from '../faults/pods-not-created.ts'
-import { findCertificateFault, findPodFaults } from '../faults/pod-faults.ts'
-import { findStandstill, markProgress } from '../faults/progress-deadline-exceeded.ts'
-import { findSecretChanges } from '../faults/secret-changes.ts'
-import { qualifyHosts } from '../api/service-names.ts'
+import { reconcileDirectory } from './directory.ts'
+import { openDirectory, type DirectoryAccess } from './directory-access.ts'
+import { observeCluster } from './observe-cluster.ts'
 import { buildStatus } from './status.ts'
 import { buildTransitionEvents } from '../events/transition-events.ts'
 import { reconcileWorkload } from './workload.ts'
@@ -54,7 +46,7 @@ export async function reconcileCluster(
   const faults = applies ? await reconcileWorkload(context, cluster, signal) : []
   const directory =
     access.fault === undefined ? await reconcileDirectory(context, cluster, access, signal) : { fault: access.fault }
-  const observation = await observe(context, cluster, directory, faults, signal)
+  const observation = await observeCluster(context, cluster, directory, faults, signal)
   await writeStatus(context, observation, signal)
   if (access.fault === undefined && directory.round !== undefined) {
     context.leases.watch(key, access.redis, access.keys, [...directory.round.leases.keys()])
@@ -78,47 +70,8 @@ async function finishCluster(
     await removeFinalizer(context, cluster, signal)
     return undefined
   }
-  await writeStatus(context, await observe(context, cluster, directory, [], signal), signal)
+  await writeStatus(context, await observeCluster(context, cluster, directory, [], signal), signal)
   return { requeueAfterMs: directory.fault === undefined ? BUSY_MS : AWAY_MS }
-}
-
-async function observe(
-  context: ReconcileContext,
-  cluster: ImCluster,
-  directory: DirectoryState,
-  specFaults: readonly Fault[],
-  signal: AbortSignal,
-): Promise<Observation> {
-  const key = keyOf(cluster)
-  const statefulSet = context.readStored(statefulSets, key)
-  const pods = context.pods.find(BY_CLUSTER, key)
-  const faults = [...specFaults]
-  if (directory.fault !== undefined) faults.push(directory.fault)
-  // Gateways that are ready tell it themselves in their leases: who asks only when one is not, or they cannot, asks seldom.
-  const ready = statefulSet?.status?.readyReplicas ?? 0
-  if ((ready < cluster.spec.replicas || directory.round === undefined) && pods.length > 0) {
-    const servers = cluster.spec.nats.servers.map((server) => qualifyHosts(server, cluster.metadata.namespace ?? ''))
-    const nats = await findNatsFault(servers, signal)
-    const advice = 'check spec.nats.servers, and whether NATS runs'
-    if (nats !== undefined)
-      faults.push({ reason: 'NatsUnavailable', message: `no NATS server answers: ${nats}; ${advice}` })
-    faults.push(...(await findCertificateFault(context.api, cluster, pods, signal)))
-  }
-  faults.push(...findPodFaults(pods))
-  const deleted = cluster.metadata.deletionTimestamp !== undefined
-  if (ready < cluster.spec.replicas && !deleted && faults.length === 0) {
-    faults.push(...(await findObstacles(context.api, cluster, statefulSet, pods, signal)))
-  }
-  if (directory.round !== undefined) faults.push(...findGatewayTroubles(pods, directory.round.leases))
-  const secrets =
-    directory.round === undefined || deleted
-      ? { faults: [] }
-      : await findSecretChanges(context, cluster, statefulSet, pods, directory.round.leases, signal)
-  faults.push(...secrets.faults)
-  const now = performance.now()
-  const mark = context.memory.mark(key, markProgress(cluster.metadata.generation, statefulSet, pods, now))
-  const [standstill] = deleted ? [] : findStandstill(mark, now, cluster.spec.progressDeadlineSeconds)
-  return { cluster, statefulSet, pods, directory, standstill, changing: secrets.changing, faults }
 }
 
 /** Writes the status if it changed. Cleanups are remembered until they are written. */

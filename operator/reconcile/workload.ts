@@ -11,7 +11,9 @@ import { isApiError } from '../../controller/errors.ts'
 import { keyOf, type KubeObject, type Resource } from '../../controller/resource.ts'
 import { isOwnedBy, type ReconcileContext } from './context.ts'
 import { isApplied, versionOf, withDigest } from './drift.ts'
+import { buildApplyFailed } from '../faults/apply-failed.ts'
 import type { Fault } from '../faults/fault.ts'
+import { buildNameConflict } from '../faults/name-conflict.ts'
 import { chooseForm } from './template-form.ts'
 
 /**
@@ -56,15 +58,14 @@ async function applyObject<T extends KubeObject>(
   if (isApplied(live, wanted, applied.get(name))) return undefined
   try {
     if (!isOwnedBy(live, cluster) && !(await isFree(context, cluster, resource, wanted, signal))) {
-      const message = `${name} exists and belongs to somebody else; delete it, or give the ImCluster another name`
-      return { reason: 'NameConflict', message }
+      return buildNameConflict(name)
     }
     const after = await context.api.apply(resource, wanted, { fieldManager: FIELD_MANAGER, signal })
     applied.set(name, { wanted: JSON.stringify(wanted), version: versionOf(after) })
     return undefined
   } catch (error) {
     if (!isApiError(error, 'INVALID', 'BAD_REQUEST', 'FORBIDDEN', 'NOT_FOUND')) throw error
-    return { reason: 'ApplyFailed', message: `${name} is refused: ${error.message}` }
+    return buildApplyFailed(name, error)
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { translateError } from '../../session/redis/redis-errors.ts'
 import type { ImCluster } from '../api/imcluster.ts'
-import { buildRedisFault } from './directory-access.ts'
+import { buildRedisFault } from './redis-faults.ts'
 
 test('what Redis refuses has a reason of its own, apart from that it cannot be reached', () => {
   const cluster = { spec: { redis: { url: 'redis://r' } } } as unknown as ImCluster
