@@ -18,7 +18,8 @@ const functions = {
   'commit-session': [],
   'set-offline': FREES,
   'remove-session': FREES,
-  'clean-session': FREES,
+  'find-own': READS,
+  'clean-sessions': FREES,
   'note-removed': FREES,
   append: [],
   'read-inbox': FREES,
@@ -41,7 +42,8 @@ interface Replies {
   'commit-session': [epoch: string, seq: number, first: number, cursor: string | null] | null
   'set-offline': 0 | 1
   'remove-session': 0 | 1 | 2
-  'clean-session': -1 | 0 | 1
+  'find-own': (string | 0 | 1)[]
+  'clean-sessions': number
   'note-removed': 1
   append: ([seq: number, time: number, epoch: string, duplicate: 0 | 1, sessions: string[]] | Error)[]
   'read-inbox': [epoch: string, seq: number, first: number, entries: [id: string, fields: string[]][]]

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { Redis } from 'ioredis'
 import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { cleanIncarnation, formerIncarnations } from './cleanup.ts'
 import { devicePolicies } from '../device-policy.ts'
@@ -65,6 +66,33 @@ test('everything that an incarnation left is removed, in two passes', async () =
   const again = { removed: 0, removedInAll: 0, orphans: 0, finished: true, waitMs: 0 }
   assert.deepEqual(await clean(), again, 'and again')
   assert.deepEqual(await left(), { index: 0, register: 0 })
+})
+
+test('it takes few commands, and none that holds up Redis for long', async () => {
+  const { directory, dead, lease, keys } = await setUp()
+  const users = Array.from({ length: 300 }, (_, at) => ({ appId: 1, userId: `user-${at}` }))
+  await Promise.all(users.map((of) => directory.login(createDraft(of, dead))))
+  await lease.release()
+  assert.ok(redis instanceof Redis)
+  const source = redis.duplicate({ enableOfflineQueue: true })
+  const monitor = await source.monitor()
+  const commands: string[][] = []
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+  monitor.on('monitor', (_time: string, command: string[]) => {
+    if (command[1] === 'the end') end()
+    // What functions do is shown, too, in capitals.
+    else if (/^[a-z]/.test(command[0] ?? '')) commands.push(command)
+  })
+  const { removed } = await cleanIncarnation(redis, keys, dead, kept)
+  await redis.get('the end')
+  await ended
+  monitor.disconnect()
+  source.disconnect()
+  assert.equal(removed, 300)
+  assert.ok(commands.length < 60, `${commands.length} commands`)
+  const sizes = commands.flatMap(([name, , size]) => (name === 'fcall' ? Number(size) : []))
+  assert.ok(sizes.some((size) => size > 1))
+  assert.ok(Math.max(...sizes) <= 20, `a call about ${Math.max(...sizes)} sessions`)
 })
 
 test('a session that a frozen process wrote after the first pass is removed by the last', async () => {

@@ -6,7 +6,7 @@ import {
   type RegisteredIncarnation,
 } from './broker.ts'
 import { SessionError } from '../errors.ts'
-import { sendFunction } from '../functions.ts'
+import { sendFunction, type FunctionArgument } from '../functions.ts'
 import { brokerField, deviceField, parseIndexMember, type IndexEntry, type Keys } from '../keys.ts'
 import { callFunction, guard, sendAll, type Commands, type RedisClient } from '../redis/redis.ts'
 import { defaults } from '../defaults.ts'
@@ -117,59 +117,97 @@ async function removeSessions(
   let cursor = '0'
   do {
     signal?.throwIfAborted()
-    await refuseAlive(redis, keys, incarnation)
-    const [next, members] = await guard(redis.sscan(index, cursor, 'COUNT', batch))
+    const [[next, members]] = await Promise.all([
+      guard(redis.sscan(index, cursor, 'COUNT', batch)),
+      refuseAlive(redis, keys, incarnation),
+    ])
     cursor = next
     const known = members.flatMap((member) => parseIndexMember(member) ?? [])
-    total.orphans += members.length - known.length
-    await noteFound(redis, keys, incarnation, known)
-    const outcomes = await sendAll(
-      redis,
-      known.map(({ user, device }) => (target: Commands) => {
-        const args = [deviceField(device), formatIncarnation(incarnation), offlineRetentionMs]
-        return sendFunction(target, 'clean-session', [keys.sessions(user)], args)
-      }),
-    )
-    total.removed += outcomes.filter((outcome) => outcome === 1).length
-    total.orphans += outcomes.filter((outcome) => outcome === -1).length
+    const { own, unreadable } = await findOwn(redis, keys, incarnation, known)
+    total.orphans += members.length - known.length + unreadable
+    if (own.length > 0) {
+      await noteFound(redis, keys, incarnation, own)
+      total.removed += await removeOwn(redis, keys, incarnation, own, offlineRetentionMs)
+    }
     // Removed first, unindexed then: a crash in between only makes the next pass look once more.
     if (unindex && members.length > 0) await guard(redis.srem(index, ...members))
   } while (cursor !== '0')
   return total
 }
 
-/**
- * Notes which sessions of a batch are about to be removed, each by its connection: before that, so that whoever goes on after a
- * crash in between counts each, and counts it once.
- */
-async function noteFound(
+/** A session of the incarnation, by the connection that held it. */
+interface OwnSession extends IndexEntry {
+  readonly connectionId: string
+}
+
+/** Which sessions of a batch are the incarnation's, and how many cannot be read. */
+async function findOwn(
   redis: RedisClient,
   keys: Keys,
   incarnation: Cleaned,
   entries: readonly IndexEntry[],
-): Promise<void> {
-  const stored = await sendAll(
-    redis,
-    entries.map(
-      ({ user, device }) =>
-        (target: Commands) =>
-          target.hget(keys.sessions(user), deviceField(device)),
-    ),
-  )
-  const own = stored.flatMap((json) => connectionOf(json, formatIncarnation(incarnation)) ?? [])
-  if (own.length === 0) return
-  const key = keys.removed(incarnation.brokerId, incarnation.bootId)
-  await callFunction(redis, 'note-removed', [key], [defaults.cleanupRetentionMs, ...own])
+): Promise<{ own: OwnSession[]; unreadable: number }> {
+  const replies = await callForEach(redis, keys, 'find-own', [formatIncarnation(incarnation)], entries)
+  const found = replies.flat()
+  const own = entries.flatMap((entry, at): OwnSession[] => {
+    const connectionId = found[at]
+    return typeof connectionId === 'string' ? [{ ...entry, connectionId }] : []
+  })
+  return { own, unreadable: found.filter((each) => each === 1).length }
 }
 
-/** The connection of a session that is the incarnation's; as little of it is read as `clean-session` reads. */
-function connectionOf(json: string | null, incarnation: string): string | undefined {
-  try {
-    const session = JSON.parse(json ?? '') as { incarnation?: unknown; connectionId?: unknown } | null
-    return session?.incarnation === incarnation ? String(session.connectionId) : undefined
-  } catch {
-    return undefined
-  }
+/**
+ * Notes which sessions are about to be removed: before that, so that whoever goes on after a crash in between counts each, and
+ * counts it once.
+ */
+async function noteFound(
+  redis: RedisClient,
+  keys: Keys,
+  { brokerId, bootId }: Cleaned,
+  own: readonly OwnSession[],
+): Promise<void> {
+  const ids = own.map(({ connectionId }) => connectionId)
+  await callFunction(redis, 'note-removed', [keys.removed(brokerId, bootId)], [defaults.cleanupRetentionMs, ...ids])
+}
+
+/** Removes those sessions that are still the incarnation's; returns how many. */
+async function removeOwn(
+  redis: RedisClient,
+  keys: Keys,
+  incarnation: Cleaned,
+  own: readonly OwnSession[],
+  offlineRetentionMs: number,
+): Promise<number> {
+  const args = [formatIncarnation(incarnation), offlineRetentionMs]
+  const removed = await callForEach(redis, keys, 'clean-sessions', args, own)
+  return removed.reduce((sum, each) => sum + each, 0)
+}
+
+/**
+ * Sessions that one call of a function looks at: it holds up Redis for well under a millisecond, and for a few when each is of a user
+ * with very many devices.
+ */
+const MOST_KEYS = 20
+
+/** Calls a function for sessions, in as few calls as may be. A Redis Cluster takes no keys of two slots in one. */
+function callForEach<Name extends 'find-own' | 'clean-sessions'>(
+  redis: RedisClient,
+  keys: Keys,
+  name: Name,
+  args: readonly FunctionArgument[],
+  entries: readonly IndexEntry[],
+) {
+  const size = redis.isCluster ? 1 : MOST_KEYS
+  const groups = Array.from({ length: Math.ceil(entries.length / size) }, (_, at) =>
+    entries.slice(at * size, (at + 1) * size),
+  )
+  return sendAll(
+    redis,
+    groups.map((group) => (target: Commands) => {
+      const names = group.map(({ user }) => keys.sessions(user))
+      return sendFunction(target, name, names, [...args, ...group.map(({ device }) => deviceField(device))])
+    }),
+  )
 }
 
 async function refuseAlive(redis: RedisClient, keys: Keys, { brokerId, bootId }: Cleaned): Promise<void> {

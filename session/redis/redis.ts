@@ -273,6 +273,7 @@ function sendOnce(redis: RedisClient, calls: readonly ((target: Commands) => unk
 }
 
 async function sendEach(redis: Cluster, calls: readonly ((target: Commands) => unknown)[]): Promise<Result[]> {
+  for (const node of redis.nodes('master')) if (node.status === 'ready') corkForTurn(node.stream)
   const settled = await Promise.allSettled(calls.map(async (call) => call(redis)))
   return settled.map((result) => (result.status === 'fulfilled' ? [null, result.value] : [result.reason]))
 }
