@@ -124,6 +124,30 @@ test('no session of another incarnation is touched, least of all of the same nam
   assert.equal(await redis.scard(keys.index('im-0', next.bootId)), 1)
 })
 
+test('a session that goes on elsewhere after a pass has found it is left alone', async () => {
+  const { directory, dead, lease, keys } = await setUp()
+  await directory.login(createDraft({ imei: 'moves' }, dead))
+  await directory.login(createDraft({ imei: 'stays', connectionId: 'with a "quote"' }, dead))
+  await lease.release()
+  let moved: unknown
+  const meanwhile = new Proxy(redis, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (name !== 'fcall') return value.bind(target) as unknown
+      return async (...args: unknown[]) => {
+        // Found, not yet removed.
+        if (String(args[0]).includes('note_removed')) {
+          moved = (await directory.login(createDraft({ imei: 'moves' }, createIncarnation('im-1')))).session
+        }
+        return value.apply(target, args) as unknown
+      }
+    },
+  })
+  assert.equal((await cleanIncarnation(meanwhile, keys, dead, kept)).removed, 1)
+  assert.deepEqual(await directory.sessionsOf([user]), [[moved]])
+})
+
 test('what was removed is summed up over the passes, whoever makes them', async () => {
   const { directory, dead, lease, clean } = await setUp()
   await lease.release()

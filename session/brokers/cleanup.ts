@@ -127,7 +127,7 @@ async function removeSessions(
     total.orphans += members.length - known.length + unreadable
     if (own.length > 0) {
       await noteFound(redis, keys, incarnation, own)
-      total.removed += await removeOwn(redis, keys, incarnation, own, offlineRetentionMs)
+      total.removed += await removeOwn(redis, keys, own, offlineRetentionMs)
     }
     // Removed first, unindexed then: a crash in between only makes the next pass look once more.
     if (unindex && members.length > 0) await guard(redis.srem(index, ...members))
@@ -147,7 +147,9 @@ async function findOwn(
   incarnation: Cleaned,
   entries: readonly IndexEntry[],
 ): Promise<{ own: OwnSession[]; unreadable: number }> {
-  const replies = await callForEach(redis, keys, 'find-own', [formatIncarnation(incarnation)], entries)
+  const replies = await callForEach(redis, keys, 'find-own', entries, formatIncarnation(incarnation), ({ device }) => [
+    deviceField(device),
+  ])
   const found = replies.flat()
   const own = entries.flatMap((entry, at): OwnSession[] => {
     const connectionId = found[at]
@@ -170,16 +172,18 @@ async function noteFound(
   await callFunction(redis, 'note-removed', [keys.removed(brokerId, bootId)], [defaults.cleanupRetentionMs, ...ids])
 }
 
-/** Removes those sessions that are still the incarnation's; returns how many. */
+/** Removes those sessions that the same connections hold still; returns how many. */
 async function removeOwn(
   redis: RedisClient,
   keys: Keys,
-  incarnation: Cleaned,
   own: readonly OwnSession[],
   offlineRetentionMs: number,
 ): Promise<number> {
-  const args = [formatIncarnation(incarnation), offlineRetentionMs]
-  const removed = await callForEach(redis, keys, 'clean-sessions', args, own)
+  // As it is in the session's JSON: the function looks for it there, which costs less than to parse that once more.
+  const removed = await callForEach(redis, keys, 'clean-sessions', own, offlineRetentionMs, (session) => [
+    deviceField(session.device),
+    JSON.stringify(session.connectionId),
+  ])
   return removed.reduce((sum, each) => sum + each, 0)
 }
 
@@ -190,12 +194,13 @@ async function removeOwn(
 const MOST_KEYS = 20
 
 /** Calls a function for sessions, in as few calls as may be. A Redis Cluster takes no keys of two slots in one. */
-function callForEach<Name extends 'find-own' | 'clean-sessions'>(
+function callForEach<Name extends 'find-own' | 'clean-sessions', Entry extends IndexEntry>(
   redis: RedisClient,
   keys: Keys,
   name: Name,
-  args: readonly FunctionArgument[],
-  entries: readonly IndexEntry[],
+  entries: readonly Entry[],
+  first: FunctionArgument,
+  argsOf: (entry: Entry) => readonly FunctionArgument[],
 ) {
   const size = redis.isCluster ? 1 : MOST_KEYS
   const groups = Array.from({ length: Math.ceil(entries.length / size) }, (_, at) =>
@@ -205,7 +210,7 @@ function callForEach<Name extends 'find-own' | 'clean-sessions'>(
     redis,
     groups.map((group) => (target: Commands) => {
       const names = group.map(({ user }) => keys.sessions(user))
-      return sendFunction(target, name, names, [...args, ...group.map(({ device }) => deviceField(device))])
+      return sendFunction(target, name, names, [first, ...group.flatMap(argsOf)])
     }),
   )
 }

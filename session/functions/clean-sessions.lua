@@ -1,10 +1,12 @@
--- KEYS sessions… ARGV incarnation, retention, a field for each key. Removes the sessions that are the incarnation's; returns how many.
+-- KEYS sessions… ARGV retention; field and connectionId, as JSON, for each key. Removes the sessions that these connections hold; returns
+-- how many. In JSON without spaces a name with its value stands nowhere else, as quotes within strings are escaped.
 local removed = 0
 for i, sessions in ipairs(KEYS) do
-  local session = decode(redis.call('HGET', sessions, ARGV[i + 2]))
-  if session and session.incarnation == ARGV[1] then
-    redis.call('HDEL', sessions, ARGV[i + 2])
-    expireWhenOffline(sessions, ARGV[2])
+  local field = ARGV[2 * i]
+  local json = redis.call('HGET', sessions, field)
+  if json and string.find(json, '"connectionId":' .. ARGV[2 * i + 1], 1, true) then
+    redis.call('HDEL', sessions, field)
+    expireWhenOffline(sessions, ARGV[1])
     removed = removed + 1
   end
 end
