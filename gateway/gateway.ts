@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { BrokerState, Incarnation, Lease } from '../session/brokers/broker.ts'
 import { AdminServer } from '../server/admin-server.ts'
 import { Keys } from '../session/keys.ts'
+import { Canaries } from '../session/redis/canaries.ts'
 import { BrokerLease } from '../session/brokers/lease.ts'
 import { closeRedis, isLoading } from '../session/redis/redis.ts'
 import { Bus } from './bus/bus.ts'
@@ -19,8 +20,9 @@ import type { Logger } from './logger.ts'
 import { openMemoryBudget } from './memory/memory-watch.ts'
 import { Metrics } from './metrics.ts'
 import { findServers, Peers } from './outage/peers.ts'
-import { PrimaryWatch } from './directory/primary-watch.ts'
 import { openRedis, startRedis } from './directory/redis-link.ts'
+import { LossSigns, type LossSign } from './directory/loss-signs.ts'
+import { RedisHealth } from './directory/redis-health.ts'
 import { RedisWatch } from './directory/redis-watch.ts'
 import { createSecretUsers } from './secret-users.ts'
 import { SecretWatch } from './secrets/secret-watch.ts'
@@ -33,6 +35,12 @@ import { Troubles } from './troubles.ts'
 
 /** How long Redis and NATS may be away at the start, each. */
 const START_TIMEOUT_MS = 60_000
+
+const signsOfLoss: Readonly<Record<LossSign | 'lease', string>> = {
+  primary: 'Redis has another primary, or was restarted: looking for what it may have lost',
+  canary: 'Redis has lost keys of this gateway: looking for what else it may have lost',
+  lease: 'the lease was gone and has been taken again: looking for what else Redis may have lost',
+}
 
 /**
  * Runs one gateway until `stop` aborts, then drains it. Returns when nothing is left of it in Redis, as far as Redis can
@@ -103,15 +111,12 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
         state,
         connections: table.size,
         troubles: troubles.list,
-        redisPersistent: watch.persistent,
+        redisPersistent: health.persistent,
         secrets: secrets.digests,
         adminPort,
       }),
       {
-        recreated: () => {
-          logger.warn('the lease was gone and has been taken again; verifying every session')
-          verifier.verifyAll()
-        },
+        recreated: () => restore('lease'),
         replaced: (by) => replaced.abort(by),
       },
       logger,
@@ -134,23 +139,24 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   }
   const { dispatcher, verifier, ghosts, busEvents } = createServices(links, stack)
   const former = stack.use(cleanFormerIncarnations(redis, keys, incarnation, { offlineRetentionMs, metrics, logger }))
-  const primaryChanged = () => {
-    metrics.primaryChanges.inc()
-    logger.warn('Redis has another primary, or was restarted: looking for what it may have lost')
+  const restore = (sign: LossSign | 'lease') => {
+    if (sign === 'primary') metrics.primaryChanges.inc()
+    logger.warn({ sign }, signsOfLoss[sign])
     void keeper.restore()
-    verifier.verifyAll()
+    verifier.restoreAll()
     ghosts.sweep()
     former.again()
-    watch.renew()
   }
-  const primaries = stack.use(new PrimaryWatch(redis, settings.leaseMs / RENEWALS, primaryChanged, logger))
-  const watch = stack.use(new RedisWatch(redis, settings.leaseMs / RENEWALS, troubles, metrics, logger))
-  redis.on('ready', () => {
-    primaries.look()
-    watch.renew()
+  const connected = () => {
     void keeper.renew()
-    verifier.verifyAll()
-  })
+    verifier.restoreAll()
+  }
+  const canaries = new Canaries(redis, (number) => keys.canary(settings.brokerId, incarnation.bootId, number))
+  stack.defer(() => canaries.remove())
+  const signs = new LossSigns(redis, canaries, logger)
+  const health = new RedisHealth(redis, troubles, metrics, logger)
+  const beatMs = settings.leaseMs / RENEWALS
+  stack.use(new RedisWatch(redis, beatMs, { signs, health }, { connected, lost: restore }, logger))
   await bus.start(busEvents)
   const users = createSecretUsers(settings, secrets, redis)
   stack.use(new SecretWatch(settings.secretsDirectory, secrets, users, troubles, logger))

@@ -90,7 +90,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   const routes = new RouteCache(settings.routeCacheMs)
   const owner = { brokerId, incarnation: formatIncarnation(incarnation) }
   const ghosts = new GhostSessions(
-    { directory, table, endedSessions, owner, restoreIndex: () => verifier.verifyAll(), metrics, logger },
+    { directory, table, endedSessions, owner, restoreIndex: () => verifier.restoreAll(), metrics, logger },
     settings.verifyRoundMs,
   )
   stack.use(ghosts)

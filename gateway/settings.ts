@@ -176,7 +176,10 @@ const table = {
     'how long a session stays in the directory as offline',
   ),
   LEASE_MS: milliseconds(defaults.leaseMs, 'life of the lease; renewed three times in that', 300),
-  VERIFY_ROUND_MS: milliseconds(8_000, 'how long a round takes that compares all sessions and heads with Redis'),
+  VERIFY_ROUND_MS: milliseconds(
+    600_000,
+    'how long the slow round takes that compares all sessions and heads with Redis, for losses of which nothing tells',
+  ),
   ROUTE_CACHE_MS: milliseconds(5_000, 'how long the route of a transient message is believed'),
   REDIS_TIMEOUT_MS: milliseconds(defaults.redisTimeoutMs, 'deadline of one Redis command'),
   DRAIN_RATE: integer(200, [1, 1_000_000], 'clients told to go away per second'),

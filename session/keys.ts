@@ -69,6 +69,11 @@ export class Keys {
     return `${this.lease(brokerId)}:${encodeId(bootId)}:removed`
   }
 
+  /** String that expires: there only to be missed. The number leads it to one of a cluster's primaries. */
+  canary(brokerId: string, bootId: string, number: number): string {
+    return `${this.#prefix}canary:{${number}}:${encodeId(brokerId)}:${encodeId(bootId)}`
+  }
+
   #user({ appId, userId }: UserRef, suffix: string): string {
     return `${this.#prefix}{${encodeAppId(appId)}:${encodeId(userId)}}:${suffix}`
   }
@@ -84,6 +89,7 @@ const kinds: readonly (readonly [pattern: RegExp, kind: string, type: string])[]
   [/broker:\{[^}]*\}:[^:]*:removed$/, 'what a cleanup has removed', 'set'],
   [/\}:sessions$/, 'the sessions of a user', 'hash'],
   [/broker:\{[^}]*\}$/, 'the lease of a gateway', 'string'],
+  [/canary:\{\d+\}:[^:]*:[^:]*$/, 'the canary of a gateway', 'string'],
   [/brokers$/, 'the register of gateways', 'hash'],
   [/clusters$/, 'the register of clusters', 'hash'],
 ]

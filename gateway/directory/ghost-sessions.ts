@@ -10,8 +10,8 @@ const TICK_MS = 500
 /** Index members read at once, and sessions looked at side by side. */
 const SCAN = 500
 const PARALLEL = 100
-/** Sessions that the slow round looks at each time: what nobody here holds is mostly offline, as it should be. */
-const SLOW = 100
+/** Steps of the slow round; none is shorter than a tick. */
+const STEPS = 60
 const MAX_SUSPECTS = 10_000
 
 export interface GhostContext {
@@ -27,7 +27,7 @@ export interface GhostContext {
 
 /**
  * Ends sessions that Redis shows as online here and that no connection here has: Redis was set back to a moment at which they
- * were (I3). Looks through this incarnation's own index, all of it when something tells of a loss and a little in a slow round;
+ * were (I3). Looks through this incarnation's own index, all of it when something tells of a loss and evenly in a slow round;
  * and at users for whom a message came and found nobody. Each change compares the connection, so that a login which comes
  * meanwhile is left alone.
  */
@@ -35,17 +35,19 @@ export class GhostSessions implements AsyncDisposable {
   readonly #context: GhostContext
   readonly #timers: readonly NodeJS.Timeout[]
   readonly #suspects = new Map<string, UserRef>()
+  readonly #stepPart: number
   #cursor = '0'
   /** Whether to look through the whole index, and whether to go on in the slow round. */
   #everything = false
-  #something = false
+  #step = false
   #working: Promise<void> | undefined
   #closed = false
 
   constructor(context: GhostContext, roundMs: number) {
     this.#context = context
-    const round = setInterval(() => (this.#something = true), roundMs)
-    this.#timers = [round, setInterval(() => this.#start(), TICK_MS)]
+    const stepMs = Math.max(TICK_MS, roundMs / STEPS)
+    this.#stepPart = Math.min(1, stepMs / roundMs)
+    this.#timers = [setInterval(() => (this.#step = true), stepMs), setInterval(() => this.#start(), TICK_MS)]
   }
 
   /** A message came for a user who has no connection here. */
@@ -60,7 +62,7 @@ export class GhostSessions implements AsyncDisposable {
   }
 
   #start(): void {
-    if (!this.#everything && !this.#something && this.#suspects.size === 0) return
+    if (!this.#everything && !this.#step && this.#suspects.size === 0) return
     this.#working ??= this.#work()
       .catch((err: unknown) => this.#context.logger.debug({ err }, 'cannot look for ghost sessions; trying again'))
       .finally(() => (this.#working = undefined))
@@ -76,18 +78,19 @@ export class GhostSessions implements AsyncDisposable {
         this.#everything = true
         throw error
       })
-    } else if (this.#something) {
-      this.#something = false
-      await this.#countIndex()
-      await this.#walk(SLOW)
+    } else if (this.#step) {
+      this.#step = false
+      const indexed = await this.#countIndex()
+      if (indexed > 0) await this.#walk(Math.ceil(indexed * this.#stepPart))
     }
   }
 
-  async #countIndex(): Promise<void> {
+  async #countIndex(): Promise<number> {
     let held = 0
     for (const { stored } of this.#context.table.all()) if (stored !== undefined) held += 1
     const indexed = await this.#context.directory.countIndexed(this.#context.owner)
     if (indexed < held) this.#context.restoreIndex()
+    return indexed
   }
 
   async #checkSuspects(): Promise<void> {
@@ -101,15 +104,16 @@ export class GhostSessions implements AsyncDisposable {
     )
   }
 
-  /** Goes on through the index until `most` sessions were looked at or the end is reached. */
+  /** Goes on through the index until about so many entries were looked at or the end is reached. */
   async #walk(most: number): Promise<void> {
     let left = most
     do {
-      const { cursor, entries } = await this.#context.directory.readIndex(this.#context.owner, this.#cursor, SCAN)
+      const count = Math.min(left, SCAN)
+      const { cursor, entries } = await this.#context.directory.readIndex(this.#context.owner, this.#cursor, count)
       this.#cursor = cursor
       const unheld = entries.filter((entry) => !this.#isHeld(entry))
       await this.#each(unheld, (entry) => this.#reclaim(entry))
-      left -= unheld.length
+      left -= count
     } while (this.#cursor !== '0' && left > 0 && !this.#closed)
   }
 

@@ -1,87 +1,58 @@
-import { SessionError, type SessionErrorCode } from '../../session/errors.ts'
-import { checkWritable, type RedisClient } from '../../session/redis/redis.ts'
-import { readRisks } from '../../session/redis/redis-risks.ts'
+import { onConnection, type RedisClient } from '../../session/redis/redis.ts'
 import type { Logger } from '../logger.ts'
-import type { Metrics } from '../metrics.ts'
-import type { TroubleReason, Troubles } from '../troubles.ts'
+import type { LossSign, LossSigns } from './loss-signs.ts'
+import type { RedisHealth } from './redis-health.ts'
 
-const reasons: Partial<Record<SessionErrorCode, TroubleReason>> = {
-  redis_full: 'RedisFull',
-  redis_loading: 'RedisLoading',
-  redis_refuses_writes: 'RedisRefusesWrites',
+export interface RedisWatchEvents {
+  /** There is a new connection to Redis, or to a node of it: what it has may be older than what this gateway wrote. */
+  connected(): void
+  /** Something tells that Redis has lost what it had. */
+  lost(sign: LossSign): void
 }
 
-/** How often settings of Redis are read that somebody may change while it runs. */
-const SETTINGS_MS = 60_000
-
 /**
- * Asks Redis all the time whether it takes writes, as a gateway without a sender would not notice, and now and then how it is
- * set up: an inbox that was evicted is lost without a word.
+ * Asks Redis at each beat whether it takes writes and whether it still has what it had, as a gateway at rest would not notice. A
+ * beat costs the same however many connections there are: it is what makes it needless to compare them all the time.
  */
 export class RedisWatch implements AsyncDisposable {
-  readonly #redis: RedisClient
-  readonly #troubles: Troubles
-  readonly #metrics: Metrics
+  readonly #signs: LossSigns
+  readonly #health: RedisHealth
+  readonly #events: RedisWatchEvents
   readonly #logger: Logger
   readonly #timer: NodeJS.Timeout
   #looking: Promise<void> | undefined
-  #readAt = -Infinity
-  #persistent: boolean | undefined
 
-  constructor(redis: RedisClient, everyMs: number, troubles: Troubles, metrics: Metrics, logger: Logger) {
-    this.#redis = redis
-    this.#troubles = troubles
-    this.#metrics = metrics
+  constructor(
+    redis: RedisClient,
+    everyMs: number,
+    { signs, health }: { signs: LossSigns; health: RedisHealth },
+    events: RedisWatchEvents,
+    logger: Logger,
+  ) {
+    this.#signs = signs
+    this.#health = health
+    this.#events = events
     this.#logger = logger
-    this.#timer = setInterval(() => this.look(), everyMs)
-    this.look()
+    onConnection(redis, () => {
+      // This may be another Redis.
+      health.forget()
+      this.#look()
+      events.connected()
+    })
+    this.#timer = setInterval(() => this.#look(), everyMs)
+    this.#look()
   }
 
-  /** Whether a restart of Redis keeps what it has taken; undefined as long as that is not known. */
-  get persistent(): boolean | undefined {
-    return this.#persistent
+  #look(): void {
+    this.#looking ??= Promise.all([this.#lookForSigns(), this.#health.look()])
+      .catch((err: unknown) => this.#logger.debug({ err }, 'Redis cannot be watched; trying again'))
+      .then(() => (this.#looking = undefined))
   }
 
-  /** Looks now, unless that is under way. */
-  look(): void {
-    this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
-  }
-
-  /** Looks, also at what is asked seldom: this may be another Redis. */
-  renew(): void {
-    this.#readAt = -Infinity
-    this.look()
-  }
-
-  async #look(): Promise<void> {
-    if (performance.now() - this.#readAt >= SETTINGS_MS) {
-      this.#readAt = performance.now()
-      await this.#readSettings().catch((err: unknown) => {
-        this.#readAt = -Infinity
-        this.#logger.debug({ err }, 'the settings of Redis cannot be read; trying again')
-      })
-    }
-    await this.#checkWritable()
-  }
-
-  async #readSettings(): Promise<void> {
-    const { evictionPolicy, persistent } = await readRisks(this.#redis)
-    const message = `Redis evicts keys when its memory is full (maxmemory-policy ${evictionPolicy}): inboxes are lost; set noeviction`
-    this.#troubles.report('RedisEvicts', evictionPolicy === undefined ? undefined : message)
-    this.#metrics.redisPersistent.set(persistent === false ? 0 : 1)
-    if (persistent === false && this.#persistent !== false) {
-      this.#logger.warn('Redis has neither an append-only file nor a replica: a restart loses accepted messages')
-    }
-    this.#persistent = persistent
-  }
-
-  async #checkWritable(): Promise<void> {
-    const error: unknown = await checkWritable(this.#redis).catch((reason: unknown) => reason)
-    const code = error instanceof SessionError ? error.code : undefined
-    // While Redis is away what was known last still stands.
-    if (code === 'redis_unavailable') return
-    for (const [of, reason] of Object.entries(reasons)) {
-      this.#troubles.report(reason, of === code ? (error as SessionError).message : undefined)
+  async #lookForSigns(): Promise<void> {
+    for (const sign of await this.#signs.look()) {
+      if (sign === 'primary') this.#health.forget()
+      this.#events.lost(sign)
     }
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Directory } from '../../session/directory.ts'
 import type { UserSession } from '../../session/user-session.ts'
 import type { ClientSession } from '../delivery/client-session.ts'
@@ -8,13 +9,18 @@ import type { LoginService } from '../login/login-service.ts'
 import type { Metrics } from '../metrics.ts'
 import type { GatewaySettings } from '../settings.ts'
 
-const TICK_MS = 500
-const BATCH = 500
+const TICK_MS = 1_000
+/** Users compared in one round trip: few enough for a message that comes meanwhile not to wait long, here and in Redis. */
+const BATCH = 100
+/** Of the time that a batch took, what is left to others before the next. */
+const PAUSE = 1 / 4
+
+type Users = readonly ReadonlySet<ClientSession>[]
 
 /**
- * Compares what this gateway holds with what Redis holds, for a slice of its users all the time and for all of them when
- * something may have been lost: heads of the streams, so that a lost push is made up for, and sessions, so that those that
- * Redis lost are written again and those that lost their place leave (I3).
+ * Compares what this gateway holds with what Redis holds: heads of the streams, so that a lost push is made up for, and sessions,
+ * so that those that Redis lost are written again and those that lost their place leave (I3). For all users at once when
+ * something tells of a loss; for the rest in a slow round, evenly spread.
  */
 export class Verifier implements AsyncDisposable {
   readonly #directory: Directory
@@ -27,8 +33,13 @@ export class Verifier implements AsyncDisposable {
   readonly #maxDevices: number
   readonly #timer: NodeJS.Timeout
   #working: Promise<void> | undefined
+  /** What was asked for: to compare all, and to write again also what no comparison shows. */
+  #compare = false
+  #restore = false
   #round: Iterator<ReadonlySet<ClientSession>> | undefined
-  #everything = false
+  /** Users that are due in the slow round, and those that could not be compared. */
+  #due = 0
+  #left: Users = []
   #closed = false
 
   constructor(
@@ -50,12 +61,27 @@ export class Verifier implements AsyncDisposable {
     this.#logger = context.logger
     this.#roundMs = verifyRoundMs
     this.#maxDevices = maxDevices
-    this.#timer = setInterval(() => this.#start(), TICK_MS)
+    this.#timer = setInterval(() => this.#tick(), TICK_MS)
   }
 
-  /** Asks for a round over everything, as soon as Redis can be read. Many calls at once ask for one round. */
+  /**
+   * Asks for a comparison of all users, heads and sessions: messages of other brokers may be lost. It begins as soon as Redis can be
+   * read, and leaves room to live traffic. Many calls at once ask for one.
+   */
   verifyAll(): void {
-    this.#everything = true
+    this.#compare = true
+    this.#start()
+  }
+
+  /** As `verifyAll`, and writes again what no comparison shows: Redis may have lost anything. */
+  restoreAll(): void {
+    this.#restore = true
+    this.verifyAll()
+  }
+
+  #tick(): void {
+    const part = TICK_MS / this.#roundMs
+    this.#due = Math.min(this.#due + this.#table.size * part, this.#table.size)
     this.#start()
   }
 
@@ -66,48 +92,60 @@ export class Verifier implements AsyncDisposable {
   }
 
   async #work(): Promise<void> {
-    if (!this.#everything) return this.#verifySlice(Math.ceil((this.#table.size * TICK_MS) / this.#roundMs), false)
-    this.#everything = false
+    if (this.#compare) await this.#verifyEverybody()
+    else await this.#goOnWithRound()
+  }
+
+  async #verifyEverybody(): Promise<void> {
+    const restore = this.#restore
+    this.#compare = this.#restore = false
     try {
-      this.#round = undefined
-      await this.#verifySlice(Infinity, true)
+      const users = this.#table.users()[Symbol.iterator]()
+      for (let batch = take(users, BATCH); batch.length > 0 && !this.#closed; batch = take(users, BATCH)) {
+        const startedAt = performance.now()
+        await this.#verify(batch, restore)
+        await delay((performance.now() - startedAt) * PAUSE)
+      }
     } catch (error) {
-      this.#everything = true
+      this.#compare = true
+      this.#restore ||= restore
       throw error
     }
   }
 
-  /** Verifies the next `count` users of the round, or what is left of it; with `lost`, Redis may have lost anything. */
-  async #verifySlice(count: number, lost: boolean): Promise<void> {
-    this.#round ??= this.#table.users()[Symbol.iterator]()
-    let left = count
-    while (left > 0 && !this.#closed) {
-      const batch: ReadonlySet<ClientSession>[] = []
-      while (batch.length < Math.min(left, BATCH)) {
-        const next = this.#round.next()
-        if (next.done === true) break
-        batch.push(next.value)
+  /** Compares those that are due; with the next users when nobody is left of the former ones. */
+  async #goOnWithRound(): Promise<void> {
+    while (this.#due >= 1 && !this.#closed) {
+      if (this.#left.length === 0) {
+        this.#round ??= this.#table.users()[Symbol.iterator]()
+        this.#left = take(this.#round, Math.min(BATCH, Math.floor(this.#due)))
+        // The next tick begins the next round.
+        if (this.#left.length === 0) {
+          this.#round = undefined
+          return
+        }
       }
-      const users = batch.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined))
-      if (lost) await this.#restore(users.flat())
-      await this.#verify(users)
-      left -= batch.length
-      if (batch.length < BATCH && left > 0) {
-        this.#round = undefined
-        return
-      }
+      await this.#verify(this.#left, false)
+      this.#due -= this.#left.length
+      this.#left = []
     }
   }
 
+  async #verify(users: Users, restore: boolean): Promise<void> {
+    const loggedIn = users.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined))
+    if (restore) await this.#writeAgain(loggedIn.flat())
+    await this.#verifySessions(loggedIn)
+  }
+
   /** Writes again what no comparison would show: index entries, and what devices have acknowledged. */
-  async #restore(clients: readonly ClientSession[]): Promise<void> {
+  async #writeAgain(clients: readonly ClientSession[]): Promise<void> {
     await this.#directory.reindex(clients.flatMap(({ stored }) => stored ?? []))
     for (const { user, device, acknowledged } of clients) {
       if (acknowledged !== undefined) this.#cursors.save(user, device, acknowledged)
     }
   }
 
-  async #verify(users: readonly (readonly ClientSession[])[]): Promise<void> {
+  async #verifySessions(users: readonly (readonly ClientSession[])[]): Promise<void> {
     const entries = users.flatMap((sessions) => {
       const stored = sessions.flatMap((session) => session.stored ?? [])
       const [first] = stored
@@ -149,4 +187,15 @@ export class Verifier implements AsyncDisposable {
     this.#closed = true
     await this.#working
   }
+}
+
+/** The next items of an iterator, at most so many. */
+function take<Item>(items: Iterator<Item>, most: number): Item[] {
+  const taken: Item[] = []
+  while (taken.length < most) {
+    const next = items.next()
+    if (next.done === true) break
+    taken.push(next.value)
+  }
+  return taken
 }

@@ -264,7 +264,7 @@ export interface ImClusterSpec {
   readonly directory?: {
     /** How long a gateway counts as alive after it was last heard of; a dead one's sessions are removed no sooner. The gateway's default is 6. */
     readonly leaseSeconds?: number
-    /** How long a round takes that compares all sessions with Redis. The gateway's default is 8. */
+    /** How long the slow round takes that compares all sessions with Redis, for losses of which nothing tells. The gateway's default is 600. */
     readonly verifyRoundSeconds?: number
     /** How long the route of a transient message is believed. The gateway's default is 5. */
     readonly routeCacheSeconds?: number

@@ -231,6 +231,20 @@ export function primariesOf(redis: RedisClient): Redis[] {
   return redis instanceof Cluster ? redis.nodes('master') : [redis]
 }
 
+/**
+ * Tells of each new connection to Redis, or to a primary of a cluster: it may be to another process than before, or to one that
+ * has forgotten.
+ */
+export function onConnection(redis: RedisClient, connected: () => void): void {
+  if (redis instanceof Redis) return void redis.on('ready', connected)
+  const watch = (node: Redis) =>
+    node.on('ready', () => {
+      if (redis.nodes('master').includes(node)) connected()
+    })
+  redis.nodes().forEach(watch)
+  redis.on('+node', watch)
+}
+
 /** What can be sent alone or within a pipeline. */
 export type Commands = RedisClient | ChainableCommander
 
