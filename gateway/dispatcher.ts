@@ -4,12 +4,16 @@ import type { ClientFrame, FrameOf } from '../protocol/frames.ts'
 import type { ClientSession } from './delivery/client-session.ts'
 import type { Connection, ConnectionEvents } from './net/connection.ts'
 import type { CursorWriter } from './delivery/cursor-writer.ts'
+import { EncodedFrame } from './net/encoded-frame.ts'
 import { INBOX } from './delivery/inbox-delivery.ts'
 import type { LoginService } from './login/login-service.ts'
 import type { MemoryBudget } from './memory/memory-budget.ts'
 import { costOfPresence, costOfSend, REQUEST_BYTES } from './memory/memory-costs.ts'
 import type { Presence } from './delivery/presence.ts'
 import type { Router } from './delivery/router.ts'
+
+/** The answer to every heartbeat. */
+const PONG = EncodedFrame.of({ type: 'pong' })
 
 /** A connection before it has a session, and what to do once it has. */
 interface Guest {
@@ -119,7 +123,7 @@ export class Dispatcher implements ConnectionEvents {
       case 'logout':
         return connection.hold(this.#logins.logout(session, frame), REQUEST_BYTES, true)
       case 'ping':
-        return connection.send({ type: 'pong' })
+        return connection.sendEncoded(PONG)
       case 'pong':
         return
       case 'login':

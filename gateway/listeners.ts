@@ -1,4 +1,5 @@
 import { Admission } from './net/admission.ts'
+import { DeadlineWheel } from './net/deadline-wheel.ts'
 import { Connection } from './net/connection.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { Listener, type Accepted } from './net/listener.ts'
@@ -6,11 +7,11 @@ import type { Logger } from './logger.ts'
 import type { MemoryBudget } from './memory/memory-budget.ts'
 import type { Metrics } from './metrics.ts'
 import type { GatewaySettings } from './settings.ts'
-import { openTcpTransport } from './net/tcp-transport.ts'
+import { TcpTransport } from './net/tcp-transport.ts'
 import type { TlsCredentials } from './net/tls-credentials.ts'
 import type { Transport } from './net/transport.ts'
 import { createWebSocketUpgrade } from './net/websocket-listener.ts'
-import { openWebSocketTransport } from './net/websocket-transport.ts'
+import { WebSocketTransport } from './net/websocket-transport.ts'
 
 /** WebSocket messages somewhat too long are answered by our own code; only those beyond this by the code of RFC 6455. */
 const WEBSOCKET_ROOM = 4
@@ -32,7 +33,7 @@ export function createListeners(
   memory: MemoryBudget,
 ): Listeners {
   const admission = new Admission(settings, metrics)
-  const context = { settings, metrics, logger, memory, events: dispatcher }
+  const context = { settings, metrics, logger, memory, events: dispatcher, deadlines: new DeadlineWheel() }
 
   const open = (transport: Transport, { newcomer }: Accepted): Connection => {
     const connection = new Connection(transport, context)
@@ -42,10 +43,12 @@ export function createListeners(
     return connection
   }
   const tcp = new Listener(admission, tls, metrics, (accepted) => {
-    openTcpTransport(accepted.stream, accepted.remoteAddress, (transport) => open(transport, accepted))
+    const transport = new TcpTransport(accepted.stream)
+    transport.start(open(transport, accepted))
   })
   const upgrade = createWebSocketUpgrade(settings.maxFrameBytes * WEBSOCKET_ROOM, metrics, (socket, accepted) => {
-    openWebSocketTransport(socket, accepted.stream, accepted.remoteAddress, (transport) => open(transport, accepted))
+    const transport = new WebSocketTransport(socket, accepted.stream)
+    transport.start(open(transport, accepted))
   })
   const websocket = new Listener(admission, tls, metrics, upgrade)
 

@@ -77,7 +77,8 @@ export class Metrics {
   })
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry })
+    // How far the event loop lags is asked 20 times a second: 100 times would be a third of what a gateway at rest costs.
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: 50 })
   }
 
   #gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Gauge<Label> {

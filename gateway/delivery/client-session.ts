@@ -3,9 +3,6 @@ import type { Device, SessionDraft, UserRef, UserSession } from '../../session/u
 import type { Connection } from '../net/connection.ts'
 import type { InboxDelivery } from './inbox-delivery.ts'
 
-/** The longest time that setTimeout takes. */
-const MAX_TIMER_MS = 2_147_483_647
-
 /** A device that is logged in, or logging in, over one connection. */
 export class ClientSession {
   readonly connection: Connection
@@ -15,7 +12,6 @@ export class ClientSession {
   stored: UserSession | undefined
   /** What the device has acknowledged over this connection. */
   acknowledged: Cursor | undefined
-  #expiryTimer: NodeJS.Timeout | undefined
 
   constructor(connection: Connection, draft: SessionDraft, delivery: InboxDelivery) {
     this.connection = connection
@@ -33,20 +29,10 @@ export class ClientSession {
 
   /** Closes the connection when the token expires, unless it is renewed by then. */
   expireWith({ expiresAt }: { readonly expiresAt: number }): void {
-    clearTimeout(this.#expiryTimer)
-    if (expiresAt === 0) return
-    const left = expiresAt - Date.now()
-    this.#expiryTimer = setTimeout(
-      () => {
-        if (left > MAX_TIMER_MS) this.expireWith({ expiresAt })
-        else this.connection.close('token_expired')
-      },
-      Math.min(left, MAX_TIMER_MS),
-    )
+    this.connection.expireAt(expiresAt)
   }
 
   end(): void {
-    clearTimeout(this.#expiryTimer)
     this.delivery.end()
   }
 }

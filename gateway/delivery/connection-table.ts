@@ -1,10 +1,13 @@
 import type { UserRef } from '../../session/user-session.ts'
 import type { ClientSession } from './client-session.ts'
 
+const NOBODY: readonly ClientSession[] = []
+
 /** Every login of this gateway, also one under way, by connection and by user. */
 export class ConnectionTable {
   readonly #byConnection = new Map<string, ClientSession>()
-  readonly #byUser = new Map<string, Set<ClientSession>>()
+  /** Most users have one: an array takes a fifth of what a Set does. Copied at each change, so that loops may go on over it. */
+  readonly #byUser = new Map<string, readonly ClientSession[]>()
 
   get size(): number {
     return this.#byConnection.size
@@ -14,16 +17,15 @@ export class ConnectionTable {
     this.#byConnection.set(session.connection.id, session)
     const key = userKey(session.user)
     const ofUser = this.#byUser.get(key)
-    if (ofUser === undefined) this.#byUser.set(key, new Set([session]))
-    else ofUser.add(session)
+    this.#byUser.set(key, ofUser === undefined ? [session] : [...ofUser, session])
   }
 
   remove(session: ClientSession): void {
     this.#byConnection.delete(session.connection.id)
     const key = userKey(session.user)
-    const ofUser = this.#byUser.get(key)
-    ofUser?.delete(session)
-    if (ofUser?.size === 0) this.#byUser.delete(key)
+    const left = this.#byUser.get(key)?.filter((other) => other !== session) ?? []
+    if (left.length > 0) this.#byUser.set(key, left)
+    else this.#byUser.delete(key)
   }
 
   get(connectionId: string): ClientSession | undefined {
@@ -31,8 +33,8 @@ export class ConnectionTable {
   }
 
   /** The user's connections here; an empty list when there is none. */
-  ofUser(user: UserRef): Iterable<ClientSession> {
-    return this.#byUser.get(userKey(user)) ?? []
+  ofUser(user: UserRef): readonly ClientSession[] {
+    return this.#byUser.get(userKey(user)) ?? NOBODY
   }
 
   all(): Iterable<ClientSession> {
@@ -40,7 +42,7 @@ export class ConnectionTable {
   }
 
   /** Users in a stable order that newcomers join at the end of, so that a round can go on where it stopped. */
-  users(): Iterable<ReadonlySet<ClientSession>> {
+  users(): Iterable<readonly ClientSession[]> {
     return this.#byUser.values()
   }
 }

@@ -86,10 +86,10 @@ export class InboxDelivery {
     else this.#write(seq, frame)
   }
 
-  /** The stream was looked at: catches up when a push was lost, or when the stream was. */
-  compare({ epoch, head }: StreamState): void {
+  /** The stream was looked at: catches up when a push was lost, or when the stream was (undefined). */
+  compare(stream: StreamState | undefined): void {
     if (this.#state === 'starting' || this.#state === 'ended') return
-    if (epoch !== this.#epoch || head !== this.#delivered) this.#refresh()
+    if (stream?.epoch !== this.#epoch || stream.head !== this.#delivered) this.#refresh()
   }
 
   /** Bytes have left for the client, or there may be room again in the gateway's memory. */

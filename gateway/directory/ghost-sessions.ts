@@ -122,7 +122,7 @@ export class GhostSessions implements AsyncDisposable {
   }
 
   #isHeld({ user, device }: IndexEntry): boolean {
-    return [...this.#context.table.ofUser(user)].some((client) => isSameDevice(client.device, device))
+    return this.#context.table.ofUser(user).some((client) => isSameDevice(client.device, device))
   }
 
   async #reclaim(entry: IndexEntry): Promise<void> {

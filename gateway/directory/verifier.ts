@@ -15,7 +15,7 @@ const BATCH = 100
 /** Of the time that a batch took, what is left to others before the next. */
 const PAUSE = 1 / 4
 
-type Users = readonly ReadonlySet<ClientSession>[]
+type Users = readonly (readonly ClientSession[])[]
 
 /**
  * Compares what this gateway holds with what Redis holds: heads of the streams, so that a lost push is made up for, and sessions,
@@ -36,7 +36,7 @@ export class Verifier implements AsyncDisposable {
   /** What was asked for: to compare all, and to write again also what no comparison shows. */
   #compare = false
   #restore = false
-  #round: Iterator<ReadonlySet<ClientSession>> | undefined
+  #round: Iterator<readonly ClientSession[]> | undefined
   /** Users that are due in the slow round, and those that could not be compared. */
   #due = 0
   #left: Users = []
@@ -132,7 +132,7 @@ export class Verifier implements AsyncDisposable {
   }
 
   async #verify(users: Users, restore: boolean): Promise<void> {
-    const loggedIn = users.map((sessions) => [...sessions].filter(({ stored }) => stored !== undefined))
+    const loggedIn = users.map((sessions) => sessions.filter(({ stored }) => stored !== undefined))
     if (restore) await this.#writeAgain(loggedIn.flat())
     await this.#verifySessions(loggedIn)
   }
@@ -156,9 +156,7 @@ export class Verifier implements AsyncDisposable {
     const stale: UserSession[] = []
     for (const [index, result] of results.entries()) {
       stale.push(...result.stale)
-      for (const { delivery } of entries[index]?.clients ?? []) {
-        if (result.inbox !== undefined) delivery.compare(result.inbox)
-      }
+      for (const { delivery } of entries[index]?.clients ?? []) delivery.compare(result.inbox)
     }
     await Promise.all(stale.map((session) => this.#reassert(session)))
   }

@@ -7,6 +7,7 @@ import { FrameDecoder } from '../../protocol/frame-decoder.ts'
 import { limits, NO_CLIENT_TYPE, type ClientFrame, type Frame, type GatewayFrame } from '../../protocol/frames.ts'
 import { decodeJson, encodeJson } from '../../protocol/json.ts'
 import { ConnectionMemory } from './connection-memory.ts'
+import { NOWHERE, type DeadlineWheel, type Timed } from './deadline-wheel.ts'
 import type { EncodedFrame } from './encoded-frame.ts'
 import type { Logger } from '../logger.ts'
 import type { MemoryBudget } from '../memory/memory-budget.ts'
@@ -33,6 +34,7 @@ export interface ConnectionContext {
   readonly logger: Logger
   readonly memory: MemoryBudget
   readonly events: ConnectionEvents
+  readonly deadlines: DeadlineWheel
 }
 
 /**
@@ -44,7 +46,7 @@ export interface ConnectionContext {
  * while there is room. A frame that was begun while there was room is charged in full and may be finished, so that
  * unfinished frames never wait for each other.
  */
-export class Connection implements TransportEvents, MemoryWaiter {
+export class Connection implements TransportEvents, MemoryWaiter, Timed {
   readonly id = randomUUID()
   readonly transport: Transport
   readonly #context: ConnectionContext
@@ -53,7 +55,10 @@ export class Connection implements TransportEvents, MemoryWaiter {
   readonly #memory: ConnectionMemory
   /** Read and not yet decoded; more than one element only while reading is paused. */
   readonly #inbound: (Uint8Array | string)[] = []
-  readonly #idleTimer: NodeJS.Timeout
+  /** By Date.now(); Infinity for never. */
+  #expiresAt = Infinity
+  /** Of the wheel. */
+  wheelSlot = NOWHERE
   #frameTimer: NodeJS.Timeout | undefined
   #rateTimer: NodeJS.Timeout | undefined
   #maxFrameBytes: number = limits.loginFrame
@@ -80,7 +85,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
     this.#context = context
     this.#rate = new RateLimit(context.settings.maxFramesPerSecond)
     this.#memory = new ConnectionMemory(context.memory)
-    this.#idleTimer = setTimeout(() => this.close('idle_timeout'), context.settings.idleTimeoutMs)
+    context.deadlines.schedule(this, this.#idleAt)
     context.metrics.connections.inc({ transport: transport.kind })
   }
 
@@ -125,6 +130,27 @@ export class Connection implements TransportEvents, MemoryWaiter {
     this.#admitted = true
     this.#maxFrameBytes = this.#context.settings.maxFrameBytes
     this.#decoder.maxFrameBytes = this.#maxFrameBytes
+  }
+
+  /** Closes the connection at that time, by Date.now(), which may be put off; 0 for never. */
+  expireAt(time: number): void {
+    this.#expiresAt = time === 0 ? Infinity : time
+    if (this.#open && time !== 0) this.#context.deadlines.schedule(this, this.#expiresIn + performance.now())
+  }
+
+  due(now: number): number {
+    if (now >= this.#idleAt) this.close('idle_timeout')
+    else if (this.#expiresIn <= 0) this.close('token_expired')
+    return this.#open ? Math.min(this.#idleAt, now + this.#expiresIn) : Infinity
+  }
+
+  /** Each frame takes a token: the last one is the last sign of life. */
+  get #idleAt(): number {
+    return this.#rate.takenAt + this.#context.settings.idleTimeoutMs
+  }
+
+  get #expiresIn(): number {
+    return this.#expiresAt - Date.now()
   }
 
   /**
@@ -256,7 +282,7 @@ export class Connection implements TransportEvents, MemoryWaiter {
 
   #finish(): void {
     this.#open = false
-    clearTimeout(this.#idleTimer)
+    this.#context.deadlines.remove(this)
     clearTimeout(this.#frameTimer)
     clearTimeout(this.#rateTimer)
     this.#inbound.length = 0
@@ -276,7 +302,6 @@ export class Connection implements TransportEvents, MemoryWaiter {
       while (this.#mayHandle()) {
         const frame = this.#next()
         if (frame === undefined) break
-        this.#idleTimer.refresh()
         this.#stopFrameTimer()
         this.#handle(frame)
       }

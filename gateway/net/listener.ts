@@ -15,7 +15,6 @@ const KEEP_ALIVE_MS = 60_000
 /** An accepted stream, TLS already taken off. */
 export interface Accepted {
   readonly stream: Duplex
-  readonly remoteAddress: string
   readonly newcomer: Newcomer
 }
 
@@ -37,9 +36,8 @@ export class Listener {
       }, destroy)
       socket.once('close', () => newcomer.leave())
       socket.on('error', () => socket.destroy())
-      const remoteAddress = socket.remoteAddress ?? ''
-      if (tls === undefined) accept({ stream: socket, remoteAddress, newcomer })
-      else handshake(socket, tls, metrics, (stream) => accept({ stream, remoteAddress, newcomer }))
+      if (tls === undefined) accept({ stream: socket, newcomer })
+      else handshake(socket, tls, metrics, (stream) => accept({ stream, newcomer }))
     })
   }
 

@@ -18,7 +18,6 @@ export interface TransportEvents {
 export interface Transport {
   readonly kind: 'tcp' | 'websocket'
   readonly codec: 'binary' | 'json'
-  readonly remoteAddress: string
   /** Bytes written and not yet taken by the system. */
   readonly bufferedBytes: number
   /** The message that is coming, where the transport itself puts messages together: bytes held, and still to come. */

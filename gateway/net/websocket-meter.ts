@@ -1,6 +1,6 @@
-/** The part of a frame's header that is always there, and the longest that it can be (RFC 6455, section 5.2). */
+/** The part of a frame's header that is always there (RFC 6455, section 5.2). */
 const LEAST_HEADER = 2
-const LONGEST_HEADER = 14
+const MASK = 4
 const CLOSE_OPCODE = 8
 
 /**
@@ -8,9 +8,11 @@ const CLOSE_OPCODE = 8
  * `ws` tells only of whole messages. What breaks the protocol is left to `ws`, which ends the connection.
  */
 export class WebSocketMeter {
-  readonly #header = new Uint8Array(LONGEST_HEADER)
+  // Read byte by byte into numbers: a buffer for each connection at rest would cost more than all the rest.
   #headerRead = 0
   #headerLength = LEAST_HEADER
+  #lengthBytes = 0
+  #length = 0
   /** Bytes of the current frame's payload that are still to come. */
   #left = 0
   #final = true
@@ -37,19 +39,27 @@ export class WebSocketMeter {
         if (!this.#control) this.#message += count
         if (this.#left === 0) this.#endFrame()
       } else {
-        this.#header[this.#headerRead++] = chunk[at++] ?? 0
-        if (this.#headerRead === LEAST_HEADER) this.#headerLength = lengthOfHeader(this.#header)
-        if (this.#headerRead === this.#headerLength) this.#beginFrame()
+        this.#readHeader(chunk[at++] ?? 0)
       }
     }
   }
 
+  #readHeader(byte: number): void {
+    const at = this.#headerRead++
+    if (at === 0) {
+      this.#final = byte >= 128
+      this.#control = (byte & 15) >= CLOSE_OPCODE
+    } else if (at === 1) {
+      this.#length = byte & 127
+      this.#lengthBytes = this.#length === 127 ? 8 : this.#length === 126 ? 2 : 0
+      this.#headerLength = LEAST_HEADER + this.#lengthBytes + (byte >= 128 ? MASK : 0)
+      if (this.#lengthBytes > 0) this.#length = 0
+    } else if (at < LEAST_HEADER + this.#lengthBytes) this.#length = this.#length * 256 + byte
+    if (this.#headerRead === this.#headerLength) this.#beginFrame()
+  }
+
   #beginFrame(): void {
-    const [first = 0, second = 0] = this.#header
-    const opcode = first & 15
-    this.#final = first >= 128
-    this.#control = opcode >= CLOSE_OPCODE
-    this.#left = lengthOfPayload(this.#header, second & 127)
+    this.#left = this.#length
     this.#headerRead = 0
     this.#headerLength = LEAST_HEADER
     if (this.#left === 0) this.#endFrame()
@@ -58,16 +68,4 @@ export class WebSocketMeter {
   #endFrame(): void {
     if (this.#final && !this.#control) this.#message = 0
   }
-}
-
-function lengthOfHeader([, second = 0]: Uint8Array): number {
-  const length = second & 127
-  return LEAST_HEADER + (length === 127 ? 8 : length === 126 ? 2 : 0) + (second >= 128 ? 4 : 0)
-}
-
-function lengthOfPayload(header: Uint8Array, length: number): number {
-  if (length < 126) return length
-  let long = 0
-  for (const byte of header.subarray(LEAST_HEADER, length === 126 ? 4 : 10)) long = long * 256 + byte
-  return long
 }

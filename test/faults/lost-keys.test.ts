@@ -75,6 +75,42 @@ describe('Redis loses a key', () => {
     })
   })
 
+  it('a session, and an inbox, of which nothing tells: the slow round finds them', async () => {
+    await using cluster = await TestCluster.start({ gateways: ['gw-0'], env: { IM_VERIFY_ROUND_MS: '2000' } })
+    const { store } = cluster
+    await using device = await RawClient.login(cluster.gateway('gw-0'), { user: 'bob' })
+    const { redis, keys } = store
+    await redis.del(keys.sessions(bob))
+    await until(
+      'the session is back',
+      async () => (await store.sessionsOf('bob'))[0]?.connectionId === device.connectionId,
+      BACK_MS,
+    )
+    await redis.del(keys.inbox(bob), keys.inboxMeta(bob))
+    await device.waitFor('gap', ({ reason }) => reason === 'reset', BACK_MS)
+    assert.equal(device.ending, 'open')
+  })
+
+  it('a canary: all is compared and written again', async () => {
+    const env = { IM_VERIFY_ROUND_MS: '86400000' }
+    await using cluster = await TestCluster.start({ gateways: ['gw-0'], env })
+    const { store } = cluster
+    await using device = await RawClient.login(cluster.gateway('gw-0'), { user: 'bob' })
+    const { redis, keys } = store
+    const boot = await bootIdOf(cluster.gateway('gw-0'))
+    const canary = (await until('the canary', async () => (await redis.keys(`im:canary:*:${boot}`))[0])) ?? ''
+    const lost = [keys.index('gw-0', boot), keys.sessions(bob), keys.inbox(bob), keys.inboxMeta(bob)]
+    await redis.del(canary, ...lost)
+    await until(
+      'the session is back',
+      async () => (await store.sessionsOf('bob'))[0]?.connectionId === device.connectionId,
+      BACK_MS,
+    )
+    await device.waitFor('gap', ({ reason }) => reason === 'reset', BACK_MS)
+    const member = indexMember(bob, { clientType: 1, imei: 'browser' })
+    assert.deepEqual(await redis.smembers(keys.index('gw-0', boot)), [member])
+  })
+
   it('cursors: what a connected device acknowledges next is on record again', async () => {
     await using cluster = await TestCluster.start({ gateways: ['gw-0'] })
     const { redis, keys } = cluster.store
