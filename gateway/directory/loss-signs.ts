@@ -1,4 +1,4 @@
-import { Canaries } from '../../session/redis/canaries.ts'
+import type { Canaries } from '../../session/redis/canaries.ts'
 import { readReplids, type RedisClient } from '../../session/redis/redis.ts'
 import type { Logger } from '../logger.ts'
 
