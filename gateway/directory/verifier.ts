@@ -11,7 +11,9 @@ import type { GatewaySettings } from '../settings.ts'
 
 const TICK_MS = 1_000
 /** Users compared in one round trip: few enough for a message that comes meanwhile not to wait long, here and in Redis. */
-const BATCH = 100
+const BATCH = 50
+/** Batches under way at once when all are compared: most of their time is waiting. */
+const LANES = 4
 /** Of the time that a batch took, what is left to others before the next. */
 const PAUSE = 1 / 4
 
@@ -99,17 +101,20 @@ export class Verifier implements AsyncDisposable {
   async #verifyEverybody(): Promise<void> {
     const restore = this.#restore
     this.#compare = this.#restore = false
-    try {
-      const users = this.#table.users()[Symbol.iterator]()
-      for (let batch = take(users, BATCH); batch.length > 0 && !this.#closed; batch = take(users, BATCH)) {
-        const startedAt = performance.now()
-        await this.#verify(batch, restore)
-        await delay((performance.now() - startedAt) * PAUSE)
-      }
-    } catch (error) {
-      this.#compare = true
-      this.#restore ||= restore
-      throw error
+    const users = this.#table.users()[Symbol.iterator]()
+    const lanes = Array.from({ length: LANES }, () => this.#verifyLane(users, restore))
+    const failed = (await Promise.allSettled(lanes)).find((lane) => lane.status === 'rejected')
+    if (failed === undefined) return
+    this.#compare = true
+    this.#restore ||= restore
+    throw failed.reason
+  }
+
+  async #verifyLane(users: Iterator<Users[number]>, restore: boolean): Promise<void> {
+    for (let batch = take(users, BATCH); batch.length > 0 && !this.#closed; batch = take(users, BATCH)) {
+      const startedAt = performance.now()
+      await this.#verify(batch, restore)
+      await delay((performance.now() - startedAt) * PAUSE)
     }
   }
 
