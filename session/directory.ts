@@ -5,7 +5,15 @@ import { decideLogin, findSuccessor, maxDevicesOf, type DevicePolicy } from './d
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { deviceField, indexMember, parseIndexMember, type IndexEntry, type Keys } from './keys.ts'
-import { callFunction, guard, isUnavailable, sendAll, type Commands, type RedisClient } from './redis/redis.ts'
+import {
+  callFunction,
+  gatherCalls,
+  guard,
+  isUnavailable,
+  sendAll,
+  type Commands,
+  type RedisClient,
+} from './redis/redis.ts'
 import { defaults } from './defaults.ts'
 import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
 import { parseCursor, streamState, type Cursor, type StreamState } from './inbox/stream-state.ts'
@@ -275,6 +283,7 @@ export class Directory {
     const member = indexMember(owner, owner)
     return this.#locks.run(member, async () => {
       const deadline = performance.now() + this.#options.contendedMs
+      gatherCalls(this.#redis)
       const indexed = guard(this.#redis.sadd(this.#index(owner), member), this.#redis)
       for (let attempt = 1; ; attempt++) {
         const [snapshot] = await Promise.all([this.#read(owner), indexed])

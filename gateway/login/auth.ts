@@ -1,6 +1,7 @@
 import { errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/frames.ts'
+import { verifyHs256 } from './hs256.ts'
 import { createKeySet } from './key-set.ts'
 import type { SecretValues } from '../secrets/secrets.ts'
 import type { GatewaySettings } from '../settings.ts'
@@ -54,7 +55,8 @@ function createIdentify(settings: GatewaySettings, secrets: () => SecretValues):
     } catch (error) {
       throw toProtocolError(error)
     }
-    const expiresAt = claims.exp === undefined ? 0 : claims.exp * 1000
+    // A time past what a frame can say is as good as the last that it can.
+    const expiresAt = claims.exp === undefined ? 0 : Math.min(Math.floor(claims.exp * 1000), Number.MAX_SAFE_INTEGER)
     // Without tolerance: the connection would end at once.
     if (expiresAt !== 0 && expiresAt <= Date.now()) throw new ProtocolError('token_expired')
     const appId = claims[settings.authAppClaim]
@@ -72,19 +74,11 @@ function createVerify(
   settings: GatewaySettings,
   secrets: () => SecretValues,
   options: JWTVerifyOptions,
-): (token: string) => Promise<JWTPayload> {
+): (token: string) => JWTPayload | Promise<JWTPayload> {
   if (settings.authMode === 'secret') {
-    const encoder = new TextEncoder()
-    const verify = async (token: string, secret: string) =>
-      (await jwtVerify(token, encoder.encode(secret), { ...options, algorithms: ['HS256'] })).payload
-    return async (token) => {
+    return (token) => {
       const { authSecret, authFormerSecret } = secrets()
-      try {
-        return await verify(token, authSecret)
-      } catch (error) {
-        if (authFormerSecret === '' || !(error instanceof errors.JWSSignatureVerificationFailed)) throw error
-        return await verify(token, authFormerSecret)
-      }
+      return verifyHs256(token, authFormerSecret === '' ? [authSecret] : [authSecret, authFormerSecret], options)
     }
   }
   const keys = createKeySet(new URL(settings.authJwksUrl))

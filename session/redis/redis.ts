@@ -179,7 +179,7 @@ function translate(redis: RedisClient, error: unknown, keys?: readonly string[])
 
 /** As guard, for a call of a function: of a foreign key it finds out which it is. */
 async function guardKeys<Reply>(redis: RedisClient, keys: readonly string[], call: () => Promise<Reply>) {
-  cork(redis)
+  gatherCalls(redis)
   try {
     return await withLibrary(redis, call)
   } catch (error) {
@@ -197,8 +197,8 @@ export async function explain(redis: RedisClient, error: unknown, keys: readonly
   return tell(redis, translated)
 }
 
-/** All calls of one turn share a write. Not on a cluster, where each may be for another node. */
-function cork(redis: RedisClient): void {
+/** All calls of one turn from now on share a write. Not on a cluster, where each may be for another node. */
+export function gatherCalls(redis: RedisClient): void {
   if (redis instanceof Redis && redis.status === 'ready') corkForTurn(redis.stream)
 }
 
