@@ -9,15 +9,16 @@ import { INBOX } from './delivery/inbox-delivery.ts'
 import type { LoginService } from './login/login-service.ts'
 import type { MemoryBudget } from './memory/memory-budget.ts'
 import { costOfPresence, costOfSend, REQUEST_BYTES } from './memory/memory-costs.ts'
+import type { Newcomer } from './net/admission.ts'
 import type { Presence } from './delivery/presence.ts'
 import type { Router } from './delivery/router.ts'
 
 /** The answer to every heartbeat. */
 const PONG = EncodedFrame.of({ type: 'pong' })
 
-/** A connection before it has a session, and what to do once it has. */
+/** A connection, and who has to know how far it is. */
 interface Guest {
-  readonly loggedIn: () => void
+  readonly newcomer: Pick<Newcomer, 'asked' | 'leave'>
   /** From the login frame on; settles when the login has been accepted or refused. */
   login?: Promise<void>
   session?: ClientSession
@@ -91,13 +92,13 @@ export class Dispatcher implements ConnectionEvents {
     while (this.#leaving.size > 0) await Promise.all(this.#leaving)
   }
 
-  /** A new connection. `loggedIn` is called when it has a session. */
-  opened(connection: Connection, loggedIn: () => void): void {
+  /** A new connection. `newcomer` is told when its login has come, and when it has a session. */
+  opened(connection: Connection, newcomer: Guest['newcomer']): void {
     // Its handshake began before the listeners were closed.
     if (this.#draining) return connection.close('going_away')
     if (this.#refuses) return connection.close('cut_off')
     if (this.#memory.underPressure) return connection.close('overloaded')
-    this.#guests.set(connection, { loggedIn })
+    this.#guests.set(connection, { newcomer })
   }
 
   frame(connection: Connection, frame: ClientFrame): void {
@@ -108,6 +109,7 @@ export class Dispatcher implements ConnectionEvents {
       if (frame.type !== 'login') throw new ProtocolError('login_required')
       if (this.#refuses) throw new ProtocolError('cut_off')
       if (this.#memory.underPressure) throw new ProtocolError('overloaded')
+      guest.newcomer.asked()
       guest.login = this.#login(connection, guest, frame)
       return connection.hold(guest.login, REQUEST_BYTES, true)
     }
@@ -147,7 +149,7 @@ export class Dispatcher implements ConnectionEvents {
     const session = await this.#logins.login(connection, frame)
     if (session === undefined) return
     guest.session = session
-    guest.loggedIn()
+    guest.newcomer.leave()
   }
 
   #acknowledge(session: ClientSession, { stream, epoch, seq }: FrameOf<'ack'>): void {

@@ -39,7 +39,7 @@ export function createListeners(
     const connection = new Connection(transport, context)
     newcomer.close = (code) => connection.close(code)
     if (dispatcher.size >= settings.maxConnections) connection.close('too_many_connections')
-    else dispatcher.opened(connection, () => newcomer.leave())
+    else dispatcher.opened(connection, newcomer)
     return connection
   }
   const tcp = new Listener(admission, tls, metrics, (accepted) => {

@@ -6,7 +6,8 @@ export class Metrics {
   readonly registry = new Registry()
   readonly connections = this.#gauge('im_connections', 'Connections held, by transport', ['transport'])
   readonly maxConnections = this.#gauge('im_connections_max', 'Connections that may be held')
-  readonly pendingLogins = this.#gauge('im_pending_logins', 'Connections that have not logged in yet')
+  readonly pendingLogins = this.#gauge('im_pending_logins', 'Connections that have not sent their login yet')
+  readonly waitingLogins = this.#gauge('im_waiting_logins', 'Logins that have come and wait for their turn')
   readonly troubles = this.#gauge('im_trouble', '1 while something is wrong that somebody has to mend, by reason', [
     'reason',
   ])

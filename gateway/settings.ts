@@ -132,7 +132,11 @@ const table = {
   FRAME_TIMEOUT_MS: milliseconds(15_000, 'a frame begun and not finished by then ends the connection'),
   MAX_FRAME_BYTES: integer(65_536, [1_024, 524_288], 'longest frame accepted, in bytes'),
   MAX_CONNECTIONS: integer(100_000, [1, 10_000_000], 'connections held at once'),
-  MAX_PENDING_LOGINS: integer(1_000, [1, 1_000_000], 'connections not logged in yet; past it the oldest is closed'),
+  MAX_PENDING_LOGINS: integer(
+    5_000,
+    [1, 1_000_000],
+    'connections that have not sent their login yet; past it the oldest is closed',
+  ),
   MAX_IN_FLIGHT_SENDS: integer(64, [1, 65_536], 'unanswered sends of a connection; past it no more is read from it'),
   MAX_FRAMES_PER_SECOND: integer(
     1_000,

@@ -15,6 +15,7 @@ import type { EndedSessions } from './ended-sessions.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'
 import { InboxDelivery, type DeliveryContext } from '../delivery/inbox-delivery.ts'
 import type { Logger } from '../logger.ts'
+import { LoginTurns } from './login-turns.ts'
 import type { Metrics } from '../metrics.ts'
 import { REDIS_LOADING, toProtocolError } from '../refusal.ts'
 import type { GatewaySettings } from '../settings.ts'
@@ -48,9 +49,11 @@ export interface Eviction {
 /** The way of a session from login frame to departure. */
 export class LoginService {
   readonly #context: LoginContext
+  readonly #turns: LoginTurns
 
   constructor(context: LoginContext) {
     this.#context = context
+    this.#turns = new LoginTurns(context.metrics)
   }
 
   /**
@@ -61,7 +64,9 @@ export class LoginService {
   async login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
     const { metrics, logger } = this.#context
     try {
-      const session = await this.#login(connection, frame)
+      // Before any wait and any work: in an outage all come again and again.
+      this.#checkDirectory()
+      const session = await this.#turns.run(() => this.#login(connection, frame))
       metrics.logins.inc({ result: session === undefined ? 'gone' : 'accepted' })
       return session
     } catch (error) {
@@ -132,8 +137,8 @@ export class LoginService {
 
   async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
     const { directory, table, endedSessions, logger } = this.#context
-    // Before any work: in an outage all come again and again.
-    this.#checkDirectory()
+    // It gave up while it waited for its turn.
+    if (!connection.open) return undefined
     const principal = await this.#authenticate(frame.token)
     const draft = this.#buildDraft(connection, principal, frame)
     if (!connection.open) return undefined

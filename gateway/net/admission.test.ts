@@ -51,6 +51,22 @@ test('one who logged in makes room and is never closed', async (context) => {
   assert.equal(await pending(), 0)
 })
 
+test('one who has sent its login makes room, and is never closed for one that came later', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const { admission, pending } = createAdmission(1)
+  const [evicted, asker] = [admit(admission), admit(admission)]
+  asker.newcomer.asked()
+  assert.equal(await pending(), 0)
+  const later = [admit(admission), admit(admission)]
+  assert.deepEqual(
+    [evicted, asker, ...later].map(({ fate }) => fate),
+    [['login_timeout', 'destroyed'], [], ['login_timeout', 'destroyed'], []],
+  )
+  // Not answered in time: no fault of its own.
+  context.mock.timers.tick(1_000)
+  assert.deepEqual(asker.fate, ['overloaded'])
+})
+
 test('time runs from the first moment, whatever stage a newcomer is in', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const { admission } = createAdmission(2)

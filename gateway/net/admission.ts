@@ -6,16 +6,19 @@ import type { GatewaySettings } from '../settings.ts'
 export interface Newcomer {
   /** Gets rid of it politely. Replaced as the newcomer passes from one stage to the next. */
   close: (code: CodeName) => void
+  /** Its login has come: from now on it waits for the gateway, and not the gateway for it. */
+  asked(): void
   /** It logged in, or ended. May be called again. */
   leave(): void
 }
 
 /**
  * Bounds what has not logged in, in number and in time, from the moment that a socket is accepted. Past the number the
- * oldest is closed, not the newest refused: a flood of silent sockets then cannot keep a real client out.
+ * oldest is closed, not the newest refused: a flood of silent sockets then cannot keep a real client out. Whoever has sent
+ * its login counts no more: it is the gateway's turn, and it is never closed for one that came later.
  */
 export class Admission {
-  /** In order of arrival, with the way to destroy each. */
+  /** Those that have not sent their login, in order of arrival, with the way to destroy each. */
   readonly #newcomers = new Map<Newcomer, () => void>()
   readonly #settings: GatewaySettings
   readonly #metrics: Metrics
@@ -35,10 +38,10 @@ export class Admission {
     }
     const newcomer: Newcomer = {
       close,
+      asked: () => this.#forget(newcomer),
       leave: () => {
         clearTimeout(timer)
-        this.#newcomers.delete(newcomer)
-        this.#metrics.pendingLogins.set(this.#newcomers.size)
+        this.#forget(newcomer)
       },
     }
     const timer = setTimeout(() => this.#evict(newcomer), this.#settings.loginTimeoutMs)
@@ -48,7 +51,14 @@ export class Admission {
   }
 
   #evict(newcomer: Newcomer): void {
+    // That a login was not answered in time is no fault of the client, who may find another gateway quicker.
+    const code = this.#newcomers.has(newcomer) ? 'login_timeout' : 'overloaded'
     newcomer.leave()
-    newcomer.close('login_timeout')
+    newcomer.close(code)
+  }
+
+  #forget(newcomer: Newcomer): void {
+    this.#newcomers.delete(newcomer)
+    this.#metrics.pendingLogins.set(this.#newcomers.size)
   }
 }

@@ -8,7 +8,8 @@ import { GatewayError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import type { TlsCredentials } from './tls-credentials.ts'
 
-const BACKLOG = 4_096
+/** Those whom the system keeps until they are accepted, one in each turn of the event loop: as many as it allows itself. */
+const BACKLOG = 65_535
 /** Finds a peer that vanished without a word, also before any time-out of ours applies. */
 const KEEP_ALIVE_MS = 60_000
 

@@ -10,7 +10,6 @@ import { eventually, openBench, readMetric, SECRET, startWitnesses, type TestBen
 const SILENT = 10_000
 /** Connections of the flood that are being opened at the same time. */
 const AT_ONCE = 200
-/** The default of IM_MAX_PENDING_LOGINS. */
 const MAX_PENDING = 1_000
 const loginTimeouts = 'im_closes_total{code="login_timeout"}'
 
@@ -76,7 +75,7 @@ async function countFiles({ pid }: GatewayProcess): Promise<number> {
 }
 
 test('10,000 connections that never log in keep nobody out and go away', async () => {
-  const gateway = await bench.start('gw-0', { LOGIN_TIMEOUT_MS: '5000' })
+  const gateway = await bench.start('gw-0', { LOGIN_TIMEOUT_MS: '5000', MAX_PENDING_LOGINS: String(MAX_PENDING) })
   const witnesses = await startWitnesses(gateway, {
     names: ['witness-1', 'witness-2'],
     tcp: { token: '1:witness-1' },

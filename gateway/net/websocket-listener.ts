@@ -2,8 +2,12 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { subprotocols } from '../../protocol/frames.ts'
+import { createFewATurn } from './few-a-turn.ts'
 import type { Accepted } from './listener.ts'
 import type { Metrics } from '../metrics.ts'
+
+/** Upgrades in one turn of the event loop: about two milliseconds. */
+const UPGRADES_A_TURN = 16
 
 const accepted = new WeakMap<Duplex, Accepted>()
 
@@ -28,6 +32,7 @@ export function createWebSocketUpgrade(
       return known ?? false
     },
   })
+  const fewATurn = createFewATurn(UPGRADES_A_TURN)
   const refuse = (stream: Duplex) => {
     if (!stream.writable) return
     metrics.httpRefused.inc({ status: 400 })
@@ -42,7 +47,7 @@ export function createWebSocketUpgrade(
     const from = accepted.get(stream)
     const offered = request.headers['sec-websocket-protocol']
     if (from === undefined || (offered !== undefined && !offersKnown(offered))) refuse(stream)
-    else sockets.handleUpgrade(request, stream, head, (socket) => opened(socket, from))
+    else fewATurn(() => sockets.handleUpgrade(request, stream, head, (socket) => opened(socket, from)))
   })
   sockets.on('wsClientError', (_error, stream) => refuse(stream))
   http.on('clientError', (_error, stream) => refuse(stream))
