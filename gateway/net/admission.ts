@@ -51,10 +51,8 @@ export class Admission {
   }
 
   #evict(newcomer: Newcomer): void {
-    // That a login was not answered in time is no fault of the client, who may find another gateway quicker.
-    const code = this.#newcomers.has(newcomer) ? 'login_timeout' : 'overloaded'
     newcomer.leave()
-    newcomer.close(code)
+    newcomer.close('login_timeout')
   }
 
   #forget(newcomer: Newcomer): void {

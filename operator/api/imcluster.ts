@@ -226,7 +226,7 @@ export interface ImClusterSpec {
   readonly connections?: {
     /** Connections held at once. The gateway's default is 100000. */
     readonly max?: number
-    /** Connections not logged in yet; past it the oldest is closed. The gateway's default is 1000. */
+    /** Connections that have not sent their login yet; past it the oldest is closed. The gateway's default is 5000. */
     readonly maxPendingLogins?: number
     /** Longest frame accepted. The gateway's default is 65536. */
     readonly maxFrameBytes?: number
