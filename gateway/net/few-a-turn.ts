@@ -20,7 +20,10 @@ export function createFewATurn(most: number): (work: () => void) => void {
   return (work) => {
     if (!scheduled) setImmediate(turn)
     scheduled = true
-    if (begun === most || waiting.length > 0) return void waiting.push(work)
+    if (begun === most || waiting.length > 0) {
+      waiting.push(work)
+      return
+    }
     begun += 1
     work()
   }
