@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { BrokerState, Incarnation, Lease } from '../session/brokers/broker.ts'
 import { AdminServer } from '../server/admin-server.ts'
@@ -6,6 +5,7 @@ import { Keys } from '../session/keys.ts'
 import { Canaries } from '../session/redis/canaries.ts'
 import { BrokerLease } from '../session/brokers/lease.ts'
 import { closeRedis, isLoading } from '../session/redis/redis.ts'
+import { createBootId } from './bus/boot-id.ts'
 import { Bus } from './bus/bus.ts'
 import { ConnectionTable } from './delivery/connection-table.ts'
 import { drainConnections } from './drain.ts'
@@ -53,7 +53,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const incarnation: Incarnation = {
     brokerId: settings.brokerId,
     podUid: settings.podUid,
-    bootId: randomUUID(),
+    bootId: createBootId(),
     host: settings.brokerHost,
     startedAt: Date.now(),
   }
@@ -95,7 +95,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   stack.defer(() => closeRedis(redis))
   await startRedis(redis, START_TIMEOUT_MS, stop)
   waitingFor = 'NATS'
-  const busContext = { settings, secrets: secretsInUse, memory, metrics, troubles, logger }
+  const busContext = { settings, bootId: incarnation.bootId, secrets: secretsInUse, memory, metrics, troubles, logger }
   const bus = stack.use(await Bus.connect(busContext, START_TIMEOUT_MS, stop))
 
   waitingFor = `the lease of ${settings.brokerId}`

@@ -38,6 +38,10 @@ export class Metrics {
     'Records not sent: NATS was away, or takes none so long; by type',
     ['type'],
   )
+  readonly busHoles = this.#counter(
+    'im_bus_holes_total',
+    'NATS messages of other brokers that did not come, or came out of order: heads were compared',
+  )
   readonly busMalformed = this.#counter('im_bus_malformed_total', 'NATS messages that could not be read')
   readonly streamReads = this.#counter('im_stream_reads_total', 'Reads of an inbox: resume, gap or catch-up')
   readonly gaps = this.#counter('im_gaps_total', 'Gaps told to devices, by reason', ['reason'])

@@ -6,7 +6,7 @@ import { readLeases } from '../session/brokers/lease.ts'
 import type { RedisClient } from '../session/redis/redis.ts'
 import { createAuthenticate } from './login/auth.ts'
 import type { Bus, BusEvents } from './bus/bus.ts'
-import type { BusRecord } from './bus/bus-record.ts'
+import type { BusRecord, Place } from './bus/bus-record.ts'
 import type { ConnectionTable } from './delivery/connection-table.ts'
 import { CursorWriter } from './delivery/cursor-writer.ts'
 import { EndedSessions } from './login/ended-sessions.ts'
@@ -99,25 +99,21 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
   const dispatcher = new Dispatcher(logins, router, presence, cursors, memory)
   const verifier = stack.use(new Verifier({ directory, table, logins, cursors, metrics, logger }, settings))
 
-  const handle = (record: BusRecord, frame: Uint8Array): void => {
+  const handle = (record: BusRecord, frame: Uint8Array, from: Place): void => {
     switch (record.type) {
       case 'push':
         return router.push(record, record.epoch, record.seq, EncodedFrame.fromBinary(frame))
       case 'head':
         return router.push(record, record.epoch, record.seq)
       case 'transient':
-        return router.transient(record, EncodedFrame.fromBinary(frame))
+        return router.transient(record, EncodedFrame.fromBinary(frame), from)
       case 'notHere':
         return void router.reroute(record, EncodedFrame.fromBinary(frame))
       case 'notice':
         return logins.notice(record, record.connectionId, EncodedFrame.fromBinary(frame))
       case 'evict':
         return logins.evict(record)
-      case 'sync':
-        return verifier.verifyAll()
-      case 'probe':
-        return
     }
   }
-  return { dispatcher, verifier, ghosts, busEvents: { record: handle, reconnected: () => verifier.verifyAll() } }
+  return { dispatcher, verifier, ghosts, busEvents: { record: handle, compare: () => verifier.verifyAll() } }
 }

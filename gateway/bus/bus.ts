@@ -1,7 +1,11 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DebugEvents, ErrorCode, Events, type NatsConnection, type NatsError, type Subscription } from 'nats'
-import { decodeBusRecords, encodeBusRecord, type BusRecord } from './bus-record.ts'
+import { buildSender, encodeHead, isBinaryMessage, readHead, readRecords } from './binary-message.ts'
+import { isMissed, type BusRecord, type Place } from './bus-record.ts'
+import { decodeJsonRecords } from './json-records.ts'
+import type { Receiver } from './receiver.ts'
+import { Receivers } from './receivers.ts'
+import { placeOf, Senders } from './senders.ts'
 import { GatewayError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import type { MemoryAccount, MemoryBudget } from '../memory/memory-budget.ts'
@@ -27,14 +31,16 @@ const MAX_RECORD_BYTES = 2_048
 const FORBIDDEN_MS = 60_000
 
 export interface BusEvents {
-  /** A record from another broker, with the frame that it carries (empty when none). */
-  record(record: BusRecord, frame: Uint8Array): void
-  /** NATS is back: whatever was sent to this broker meanwhile is lost. */
-  reconnected(): void
+  /** A record from another broker, with the frame that it carries (empty when none), and where an answer goes. */
+  record(record: BusRecord, frame: Uint8Array, from: Place): void
+  /** Records may have been lost: all that this broker holds is to be compared with Redis. */
+  compare(): void
 }
 
 export interface BusContext {
   readonly settings: GatewaySettings
+  /** Of this process. */
+  readonly bootId: string
   /** Those in use, whenever they are asked for. */
   readonly secrets: () => SecretValues
   readonly memory: MemoryBudget
@@ -47,14 +53,14 @@ export interface BusContext {
 export type Lost = 'bus_away' | 'memory' | 'too_long'
 
 /** Nobody listens before `start`. */
-const deaf: BusEvents = { record: () => undefined, reconnected: () => undefined }
+const deaf: BusEvents = { record: () => undefined, compare: () => undefined }
 
 /**
- * The message bus between brokers. Records for one broker within one turn of the event loop share one NATS message.
+ * The message bus between brokers. Records for one process of a broker within one turn of the event loop share one NATS message,
+ * which is numbered.
  *
  * While NATS is away nothing is queued, and while it does not take what it is given only as much as the memory budget
- * allows: durable messages are in their streams, and every broker that may have missed a push is told to compare heads
- * (`sync`) once NATS is back, or takes again.
+ * allows: durable messages are in their streams, and the numbers tell every broker that it has missed something.
  */
 export class Bus implements AsyncDisposable {
   #nats: NatsConnection
@@ -66,11 +72,15 @@ export class Bus implements AsyncDisposable {
   readonly #logger: Logger
   #events = deaf
   readonly #subject: string
-  readonly #pending = new Map<string, Buffer[]>()
-  /** Brokers that were written to since the connection was made, or tried to be while it was down. */
-  readonly #reached = new Set<string>()
-  /** Brokers for which a push was left to the inbox because too much was unconfirmed. */
-  readonly #leftOut = new Set<string>()
+  /** This process in the head of a message. */
+  readonly #self: string
+  readonly #bootId: string
+  readonly #receivers: Receivers
+  readonly #senders: Senders
+  /** Those with records of this turn. */
+  #pending: Receiver[] = []
+  /** A push was left to the inbox because too much was unconfirmed. */
+  #leavesOut = false
   /** Bytes handed to NATS since the start, and how far they are known to have arrived, or to be lost. */
   #published = 0
   #confirmed = 0
@@ -81,18 +91,31 @@ export class Bus implements AsyncDisposable {
   #probeTimer: NodeJS.Timeout | undefined
   #flushing = false
   #connected = true
-  #nonce = ''
+  #probes = 0
   #probedAt = -Infinity
 
-  private constructor(nats: NatsConnection, { settings, secrets, memory, metrics, troubles, logger }: BusContext) {
+  private constructor(nats: NatsConnection, context: BusContext) {
+    const { settings, bootId, secrets, memory, metrics, troubles, logger } = context
+    const { brokerId } = settings
     this.#nats = nats
+    this.#bootId = bootId
+    this.#self = buildSender(brokerId, bootId)
+    this.#receivers = new Receivers({
+      brokerId,
+      sender: this.#self,
+      send: (to, message) => this.#send(to, message),
+    })
+    this.#senders = new Senders({
+      hole: () => metrics.busHoles.inc(),
+      compare: () => this.#events.compare(),
+    })
     this.#memory = memory.openAccount(SHARE)
     this.#settings = settings
     this.#secrets = secrets
     this.#metrics = metrics
     this.#troubles = troubles
     this.#logger = logger
-    this.#subject = this.#subjectOf(settings.brokerId)
+    this.#subject = this.#subjectOf(brokerId)
     metrics.natsUp.set(1)
     void this.#watch(nats)
   }
@@ -111,7 +134,7 @@ export class Bus implements AsyncDisposable {
   async start(events: BusEvents): Promise<void> {
     this.#events = events
     this.#probe()
-    this.#probeTimer = setInterval(() => this.#probe(), PROBE_MS)
+    this.#probeTimer = setInterval(() => this.#tick(), PROBE_MS)
     // A refusal comes before the answer to what is sent after it; its event a turn later.
     await Promise.race([this.#nats.flush().catch(() => undefined), delay(PROBE_MS)])
     await delay(0)
@@ -130,43 +153,36 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Sends a record to another broker at the end of this turn. Lost when NATS is away, does not take what it is given, or takes
-   * none so long; returns which, or undefined when it was none. Of a push that is too long the receiver learns that the stream
-   * has moved.
+   * Sends a record to a process of another broker at the end of this turn. Lost when NATS is away, does not take what it is given,
+   * or takes none so long; returns which, or undefined when it was none. Of a push that is too long the receiver learns that the
+   * stream has moved.
    */
-  publish(brokerId: string, record: BusRecord, frame?: Uint8Array): Lost | undefined {
-    this.#reached.add(brokerId)
+  publish(to: Place, record: BusRecord, frame?: Uint8Array): Lost | undefined {
+    const receiver = this.#receivers.get(to)
     if (!this.#connected) {
+      receiver.lose(record)
       this.#metrics.busDropped.inc({ type: record.type })
       return 'bus_away'
     }
     // Only what carries a frame grows without bound: there are few of the others, and they mend what was lost.
     if (frame !== undefined && this.#memory.room('in') < frame.length + RECORD_BYTES) {
-      if (record.type === 'push') {
-        if (this.#leftOut.size === 0) {
-          const unconfirmedBytes = this.#published - this.#confirmed
-          this.#logger.warn({ unconfirmedBytes }, 'NATS does not take what it is given: pushes are left to the inbox')
-        }
-        this.#leftOut.add(brokerId)
-        this.#metrics.leftToInbox.inc({ by: 'bus' })
-      }
+      receiver.lose(record)
+      if (isMissed(record)) this.#leaveOut()
       return 'memory'
     }
-    const bytes = encodeBusRecord(record, frame)
-    if (bytes.length > this.#maxBytes) {
-      if (record.type === 'push') return this.publish(brokerId, { ...record, type: 'head' })
+    if (!receiver.pending) this.#pending.push(receiver)
+    const bytes = receiver.add(record, frame, this.#maxBytes)
+    if (bytes === 0) {
+      if (record.type === 'push') return this.publish(to, { ...record, type: 'head' })
       this.#metrics.busDropped.inc({ type: record.type })
       return 'too_long'
     }
     this.#metrics.busRecords.inc(record.type)
-    this.#published += bytes.length
-    this.#memory.charge('bus', bytes.length)
-    const pending = this.#pending.get(brokerId)
-    if (pending === undefined) this.#pending.set(brokerId, [bytes])
-    else pending.push(bytes)
+    this.#published += bytes
+    this.#memory.charge('bus', bytes)
     if (!this.#flushing) {
       this.#flushing = true
-      setImmediate(() => this.#flush())
+      setImmediate(this.#flush)
     }
     return undefined
   }
@@ -176,6 +192,7 @@ export class Bus implements AsyncDisposable {
     clearInterval(this.#probeTimer)
     this.#stopped.abort()
     this.#flush()
+    if (this.#connected) this.#receivers.tellAll()
     const left = this.#connected ? this.#nats.drain() : this.#nats.close()
     await Promise.race([left.catch(() => undefined), delay(DRAIN_TIMEOUT_MS, undefined, { ref: false })])
     if (!this.#nats.isClosed()) await this.#nats.close()
@@ -199,27 +216,20 @@ export class Bus implements AsyncDisposable {
     this.#troubles.report('NatsPayloadTooSmall', this.#maxBytes < needed ? message : undefined)
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
     this.#flushing = false
-    if (!this.#connected) this.#pending.clear()
-    // Half of what the server takes: room for what nats.js adds.
-    const most = this.#maxBytes / 2
-    for (const [brokerId, records] of this.#pending) {
-      let size = 0
-      let batch: Buffer[] = []
-      for (const record of records) {
-        if (size + record.length > most && batch.length > 0) {
-          this.#send(brokerId, batch)
-          batch = []
-          size = 0
-        }
-        batch.push(record)
-        size += record.length
-      }
-      this.#send(brokerId, batch)
-    }
-    this.#pending.clear()
+    const pending = this.#pending
+    this.#pending = []
+    for (const receiver of pending) receiver.flush(this.#connected)
     if (this.#published - this.#confirmed > CONFIRM_BYTES) this.#confirm()
+  }
+
+  #leaveOut(): void {
+    this.#metrics.leftToInbox.inc({ by: 'bus' })
+    if (this.#leavesOut) return
+    this.#leavesOut = true
+    const unconfirmedBytes = this.#published - this.#confirmed
+    this.#logger.warn({ unconfirmedBytes }, 'NATS does not take what it is given: pushes are left to the inbox')
   }
 
   /** Learns, by one round trip at a time, how far what was published has arrived. */
@@ -245,16 +255,9 @@ export class Bus implements AsyncDisposable {
     this.#confirmed = upTo
   }
 
-  /** Tells brokers to compare heads: pushes for them were lost, or left out. */
-  #tellToSync(brokerIds: Set<string>): void {
-    const told = [...brokerIds]
-    brokerIds.clear()
-    for (const brokerId of told) this.publish(brokerId, { type: 'sync' })
-  }
-
-  #send(brokerId: string, records: Buffer[]): void {
+  #send(brokerId: string, message: Buffer): void {
     try {
-      this.#nats.publish(this.#subjectOf(brokerId), records.length === 1 ? records[0] : Buffer.concat(records))
+      this.#nats.publish(this.#subjectOf(brokerId), message)
       this.#metrics.busPublished.inc()
     } catch (err) {
       this.#logger.error({ err, to: brokerId }, 'cannot publish')
@@ -263,13 +266,37 @@ export class Bus implements AsyncDisposable {
 
   #received(bytes: Uint8Array): void {
     try {
-      for (const [record, frame] of decodeBusRecords(bytes)) {
-        if (record.type !== 'probe') this.#events.record(record, frame)
-        else if (record.nonce === this.#nonce) this.#probeReturned()
-      }
+      if (isBinaryMessage(bytes)) this.#readBinary(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+      else this.#readJson(bytes)
     } catch (err) {
       this.#metrics.busMalformed.inc()
+      this.#senders.miss()
       this.#logger.error({ err, bytes: bytes.length }, 'a message of another broker cannot be handled')
+    }
+  }
+
+  #readBinary(bytes: Buffer): void {
+    const { number, receiver, sender, end } = readHead(bytes)
+    if (sender === this.#self) {
+      if (number === this.#probes) this.#probeReturned()
+      return
+    }
+    // Meant for a former process of this broker, whose numbers are not ours.
+    const own = receiver === this.#bootId
+    const from = own ? this.#senders.heard(sender, number, end === bytes.length) : placeOf(sender)
+    readRecords(bytes, end, (record, frame) => this.#events.record(record, frame, from))
+  }
+
+  /** Of release 0.2.0. */
+  #readJson(bytes: Uint8Array): void {
+    for (const [record, frame] of decodeJsonRecords(bytes)) {
+      if (record.type === 'probe') continue
+      this.#senders.heardUnnumbered()
+      if (record.type === 'sync') this.#events.compare()
+      else {
+        const origin = record.type === 'transient' ? record.origin : ''
+        this.#events.record(record, frame, { brokerId: origin, incarnation: '' })
+      }
     }
   }
 
@@ -295,21 +322,30 @@ export class Bus implements AsyncDisposable {
     this.#troubles.report('NatsRefused', NATS_REFUSES)
   }
 
+  /** Once a second. */
+  #tick(): void {
+    this.#senders.tick()
+    if (!this.#connected) return
+    this.#receivers.tick()
+    this.#probe()
+  }
+
+  /** Sends a message without records to itself. */
   #probe(): void {
     if (!this.#connected) return
     this.#checkPayload()
     this.#subscribe()
     this.#flush()
-    this.#nonce = randomUUID()
+    this.#probes += 1
     this.#publishedAtProbe = this.#published
-    this.#nats.publish(this.#subject, encodeBusRecord({ type: 'probe', nonce: this.#nonce }))
+    this.#nats.publish(this.#subject, encodeHead(this.#bootId, this.#self, this.#probes))
   }
 
   /** The server has taken all that was published before the probe. */
   #probeReturned(): void {
     this.#probedAt = performance.now()
     this.#arrived(this.#publishedAtProbe)
-    if (this.#leftOut.size > 0 && this.#memory.room('in') > 0) this.#tellToSync(this.#leftOut)
+    if (this.#memory.room('in') > 0) this.#leavesOut = false
   }
 
   async #watch(nats: NatsConnection): Promise<void> {
@@ -342,12 +378,11 @@ export class Bus implements AsyncDisposable {
     this.#troubles.report('NatsRefused', undefined)
     this.#logger.info('NATS is back')
     this.#probe()
-    // What was written shortly before the connection broke may be lost as well.
-    this.#leftOut.clear()
-    this.#tellToSync(this.#reached)
+    this.#receivers.doubtAll()
+    this.#receivers.tellAll()
     // After the round trip the server has the subscription again, so that nothing falls between it and the event.
     await this.#nats.flush().catch(() => undefined)
-    this.#events.reconnected()
+    this.#events.compare()
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { Place } from '../bus/bus-record.ts'
 import type { UserRef } from '../../session/user-session.ts'
 
 const MAX_ENTRIES = 100_000
@@ -5,24 +6,24 @@ const MAX_ENTRIES = 100_000
 /** Which brokers hold devices of a user, believed for a short time. Only transient messages rely on it. */
 export class RouteCache {
   /** In order of insertion, which is the order of expiry. */
-  readonly #routes = new Map<string, { readonly brokerIds: readonly string[]; readonly expiresAt: number }>()
-  readonly #lookups = new Map<string, Promise<readonly string[]>>()
+  readonly #routes = new Map<string, { readonly places: readonly Place[]; readonly expiresAt: number }>()
+  readonly #lookups = new Map<string, Promise<readonly Place[]>>()
   readonly #lifetimeMs: number
 
   constructor(lifetimeMs: number) {
     this.#lifetimeMs = lifetimeMs
   }
 
-  get(user: UserRef): readonly string[] | undefined {
+  get(user: UserRef): readonly Place[] | undefined {
     const route = this.#routes.get(keyOf(user))
-    return route !== undefined && route.expiresAt > performance.now() ? route.brokerIds : undefined
+    return route !== undefined && route.expiresAt > performance.now() ? route.places : undefined
   }
 
   /**
    * Reads the route of a user and keeps it. Who asks meanwhile waits for the same answer: one message must not overtake another
    * because the second lookup ended first.
    */
-  lookUp(user: UserRef, read: () => Promise<readonly string[]>): Promise<readonly string[]> {
+  lookUp(user: UserRef, read: () => Promise<readonly Place[]>): Promise<readonly Place[]> {
     const key = keyOf(user)
     const underWay = this.#lookups.get(key)
     if (underWay !== undefined) return underWay
@@ -33,15 +34,15 @@ export class RouteCache {
     return lookup
   }
 
-  async #lookUp(user: UserRef, read: () => Promise<readonly string[]>): Promise<readonly string[]> {
-    const brokerIds = await read()
-    this.set(user, brokerIds)
-    return brokerIds
+  async #lookUp(user: UserRef, read: () => Promise<readonly Place[]>): Promise<readonly Place[]> {
+    const places = await read()
+    this.set(user, places)
+    return places
   }
 
-  set(user: UserRef, brokerIds: readonly string[]): void {
+  set(user: UserRef, places: readonly Place[]): void {
     this.#routes.delete(keyOf(user))
-    this.#routes.set(keyOf(user), { brokerIds, expiresAt: performance.now() + this.#lifetimeMs })
+    this.#routes.set(keyOf(user), { places, expiresAt: performance.now() + this.#lifetimeMs })
     for (const [key, { expiresAt }] of this.#routes) {
       if (expiresAt > performance.now() && this.#routes.size <= MAX_ENTRIES) break
       this.#routes.delete(key)

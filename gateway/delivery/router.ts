@@ -4,7 +4,7 @@ import type { Directory } from '../../session/directory.ts'
 import type { Inbox } from '../../session/inbox/inbox.ts'
 import type { UserRef } from '../../session/user-session.ts'
 import type { Bus } from '../bus/bus.ts'
-import type { BusRecord } from '../bus/bus-record.ts'
+import { findPlaces, MAX_TRIED, type BusRecord, type Place } from '../bus/bus-record.ts'
 import type { ClientSession } from './client-session.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'
@@ -51,11 +51,11 @@ export class Router {
   }
 
   /** A transient message from another broker, which hears of it when the user is not here. */
-  transient({ appId, userId, origin, tried }: BusRecord & { type: 'transient' }, frame: EncodedFrame): void {
+  transient({ appId, userId, tried }: BusRecord & { type: 'transient' }, frame: EncodedFrame, from: Place): void {
     const user = { appId, userId }
     if (this.#pushTransient(user, frame)) return
     this.#context.ghosts.suspect(user)
-    this.#context.bus.publish(origin, { type: 'notHere', appId, userId, tried }, frame.binary)
+    if (from.brokerId !== '') this.#context.bus.publish(from, { type: 'notHere', appId, userId, tried }, frame.binary)
   }
 
   /**
@@ -65,10 +65,10 @@ export class Router {
   async reroute({ appId, userId, tried }: BusRecord & { type: 'notHere' }, frame: EncodedFrame): Promise<void> {
     const user = { appId, userId }
     this.#context.routes.delete(user)
-    const brokerIds = await this.#route(user).catch((): readonly string[] => [])
-    const missed = brokerIds.filter((brokerId) => !tried.includes(brokerId))
+    const places = await this.#route(user).catch((): readonly Place[] => [])
+    const missed = places.filter(({ brokerId }) => !tried.includes(brokerId)).slice(0, MAX_TRIED - tried.length)
     if (missed.length === 0) this.#context.metrics.dropped.inc({ reason: 'not_here' })
-    else this.#publishTransient(user, missed, [...tried, ...missed], frame)
+    else this.#publishTransient(user, missed, [...tried, ...missed.map(({ brokerId }) => brokerId)], frame)
   }
 
   async #sendDurable({ connection, draft }: ClientSession, frame: FrameOf<'send'>): Promise<void> {
@@ -94,9 +94,11 @@ export class Router {
       payload,
     })
     const here = this.#pushDurable(to, epoch, seq, message)
-    const brokers = new Set(sessions.map((session) => session.brokerId))
-    if (brokers.delete(brokerId) && !here) ghosts.suspect(to)
-    for (const other of brokers) bus.publish(other, { type: 'push', ...to, epoch, seq }, message.binary)
+    if (!here && sessions.some((session) => session.brokerId === brokerId)) ghosts.suspect(to)
+    const { appId, userId } = to
+    for (const place of findPlaces(sessions, brokerId)) {
+      bus.publish(place, { type: 'push', appId, userId, epoch, seq }, message.binary)
+    }
   }
 
   async #sendTransient({ connection, draft }: ClientSession, frame: FrameOf<'send'>): Promise<void> {
@@ -115,29 +117,30 @@ export class Router {
       sentAt,
       payload,
     })
-    const brokers = routes.get(to) ?? (await this.#route(to))
+    const places = routes.get(to) ?? (await this.#route(to))
     const here = this.#pushTransient(to, message)
-    if (!here && brokers.includes(brokerId)) ghosts.suspect(to)
-    const others = brokers.filter((other) => other !== brokerId)
-    this.#publishTransient(to, others, [brokerId, ...others], message)
+    if (!here && places.some((place) => place.brokerId === brokerId)) ghosts.suspect(to)
+    const others = places.filter((place) => place.brokerId !== brokerId)
+    if (others.length > 0)
+      this.#publishTransient(to, others, [brokerId, ...others.map((place) => place.brokerId)], message)
     metrics.accepted.inc('transient')
     connection.send({ type: 'accepted', requestId: frame.requestId, seq: 0, sentAt, duplicate: false })
   }
 
   /** Which brokers hold devices of the user, by the directory. */
-  #route(user: UserRef): Promise<readonly string[]> {
+  #route(user: UserRef): Promise<readonly Place[]> {
     const { routes, directory } = this.#context
     return routes.lookUp(user, async () => {
       const [sessions = []] = await directory.sessionsOf([user])
-      return [...new Set(sessions.map(({ brokerId }) => brokerId))]
+      return findPlaces(sessions, '').map(({ brokerId, incarnation }) => ({ brokerId, incarnation }))
     })
   }
 
-  #publishTransient(user: UserRef, brokerIds: readonly string[], tried: string[], frame: EncodedFrame): void {
-    const { brokerId: origin, bus, metrics } = this.#context
-    for (const brokerId of brokerIds) {
-      const { appId, userId } = user
-      const lost = bus.publish(brokerId, { type: 'transient', appId, userId, origin, tried }, frame.binary)
+  #publishTransient(user: UserRef, places: readonly Place[], tried: string[], frame: EncodedFrame): void {
+    const { bus, metrics } = this.#context
+    const { appId, userId } = user
+    for (const place of places) {
+      const lost = bus.publish(place, { type: 'transient', appId, userId, tried }, frame.binary)
       if (lost !== undefined) metrics.dropped.inc({ reason: lost })
     }
   }

@@ -7,6 +7,7 @@ import { resume, type Cursor, type StreamState } from '../../session/inbox/strea
 import { isSameDevice, type SessionDraft, type UserRef, type UserSession } from '../../session/user-session.ts'
 import type { Authenticate, Principal } from './auth.ts'
 import type { Bus } from '../bus/bus.ts'
+import { findPlaces } from '../bus/bus-record.ts'
 import { ClientSession } from '../delivery/client-session.ts'
 import type { Connection } from '../net/connection.ts'
 import type { ConnectionTable } from '../delivery/connection-table.ts'
@@ -232,14 +233,14 @@ export class LoginService {
 
   /** A lost eviction is made up for by the verifying round of the broker that holds the session. */
   #evict(
-    { brokerId, connectionId }: UserSession,
+    session: UserSession,
     code: Eviction['code'],
     clientType: number,
     bound: Pick<Eviction, 'maxDevices'> = {},
   ): void {
-    const eviction = { connectionId, code, clientType, ...bound }
-    if (brokerId === this.#context.incarnation.brokerId) this.evict(eviction)
-    else this.#context.bus.publish(brokerId, { type: 'evict', ...eviction })
+    const eviction = { connectionId: session.connectionId, code, clientType, ...bound }
+    if (session.brokerId === this.#context.incarnation.brokerId) this.evict(eviction)
+    else this.#context.bus.publish(session, { type: 'evict', ...eviction })
   }
 
   /** Never rejects: without Redis the other devices are not told. */
@@ -252,9 +253,10 @@ export class LoginService {
   #tell(sessions: readonly UserSession[], about: UserSession, event: 'joined' | 'left'): void {
     const { clientType, imei, appId, userId, connectionId } = about
     const frame = EncodedFrame.of({ type: 'notice', event, clientType, imei })
-    for (const brokerId of new Set(sessions.map((session) => session.brokerId))) {
-      if (brokerId === this.#context.incarnation.brokerId) this.notice(about, connectionId, frame)
-      else this.#context.bus.publish(brokerId, { type: 'notice', appId, userId, connectionId }, frame.binary)
+    const { brokerId } = this.#context.incarnation
+    if (sessions.some((session) => session.brokerId === brokerId)) this.notice(about, connectionId, frame)
+    for (const place of findPlaces(sessions, brokerId)) {
+      this.#context.bus.publish(place, { type: 'notice', appId, userId, connectionId }, frame.binary)
     }
   }
 

@@ -1,8 +1,9 @@
 import { connect, type NatsConnection } from 'nats'
 
-/** What one NATS message between brokers held: the broker that it went to, and the types of its records. */
+/** What one NATS message between brokers held: the broker that it went to, its first byte, and the types of its records. */
 export interface BusMessage {
   readonly to: string
+  readonly form: number
   readonly types: readonly string[]
 }
 
@@ -21,7 +22,9 @@ export class BusTap implements AsyncDisposable {
       callback: (error, message) => {
         if (error) throw error
         const types = [...readTypes(Buffer.from(message.data))].filter((type) => type !== 'probe')
-        if (types.length > 0) this.messages.push({ to: message.subject.slice(subject.length), types })
+        if (types.length > 0) {
+          this.messages.push({ to: message.subject.slice(subject.length), form: message.data[0] ?? 0, types })
+        }
       },
     })
   }
@@ -43,8 +46,28 @@ export class BusTap implements AsyncDisposable {
   }
 }
 
-/** The records of a message: u32 length and JSON, then u32 length and a frame. */
-function* readTypes(bytes: Buffer): Generator<string> {
+/** First byte of a message with binary records. */
+const BINARY = 1
+const types = ['', 'push', 'head', 'transient', 'notHere', 'notice', 'evict']
+
+/** The records of a message, in either form; none when it only tells a number. */
+function readTypes(bytes: Buffer): Iterable<string> {
+  return bytes[0] === BINARY ? readBinaryTypes(bytes) : readJsonTypes(bytes)
+}
+
+/** A u48 number and two texts with a u16 length, then records: u8 type, u32 length of what follows. */
+function* readBinaryTypes(bytes: Buffer): Generator<string> {
+  let at = 7
+  at += 2 + bytes.readUInt16BE(at)
+  at += 2 + bytes.readUInt16BE(at)
+  while (at < bytes.length) {
+    yield types[bytes.readUInt8(at)] ?? 'unknown'
+    at += 5 + bytes.readUInt32BE(at + 1)
+  }
+}
+
+/** As 0.2.0 writes them: u32 length and JSON, then u32 length and a frame. */
+function* readJsonTypes(bytes: Buffer): Generator<string> {
   let at = 0
   const take = () => {
     const start = at + LENGTH_BYTES

@@ -1,0 +1,192 @@
+import type { BusRecord } from './bus-record.ts'
+import { ByteWriter } from './byte-writer.ts'
+
+/** First byte of a message in this form. One with JSON begins with the highest byte of its length, which is 0. */
+const FORM = 1
+const NUMBER_AT = 1
+const RECORD_HEAD_BYTES = 5
+const NO_FRAME = Buffer.alloc(0)
+/** By the byte that stands for each. */
+const types = ['', 'push', 'head', 'transient', 'notHere', 'notice', 'evict'] as const
+const codes = ['replaced', 'displaced'] as const
+const ids = Object.fromEntries(types.map((type, id) => [type, id])) as Record<BusRecord['type'], number>
+
+/** What stands before the records of a message. */
+export interface MessageHead {
+  /** Counts the messages from one process to another, from 1. */
+  readonly number: number
+  /** Boot id of the process that it is for, and counted for. */
+  readonly receiver: string
+  /** Who sent it: broker id and boot id as one key. */
+  readonly sender: string
+  /** Where the records begin. */
+  readonly end: number
+}
+
+/** Whether a NATS message is in this form. */
+export function isBinaryMessage(bytes: Uint8Array): boolean {
+  return bytes[0] === FORM
+}
+
+/** `<brokerId>/<bootId>`: the sender of a message. */
+export function buildSender(brokerId: string, bootId: string): string {
+  return `${brokerId}/${bootId}`
+}
+
+/** Begins a message. Its number is put in when it is sent. */
+export function writeHead(to: ByteWriter, receiver: string, sender: string): void {
+  to.u8(FORM)
+  to.u48(0)
+  to.text(receiver)
+  to.text(sender)
+}
+
+/** A message without records: it tells the number of the last one. */
+export function encodeHead(receiver: string, sender: string, number: number): Buffer {
+  const writer = new ByteWriter()
+  writeHead(writer, receiver, sender)
+  patchNumber(writer, number)
+  return writer.take()
+}
+
+export function patchNumber(to: ByteWriter, number: number): void {
+  to.patchU48(NUMBER_AT, number)
+}
+
+/** @throws RangeError when the message ends before its head does */
+export function readHead(bytes: Buffer): MessageHead {
+  const number = bytes.readUIntBE(NUMBER_AT, 6)
+  const receiverAt = NUMBER_AT + 6 + 2
+  const receiverEnd = receiverAt + bytes.readUInt16BE(receiverAt - 2)
+  const senderAt = receiverEnd + 2
+  const end = senderAt + bytes.readUInt16BE(receiverEnd)
+  if (end > bytes.length) throw new RangeError('the message ends within its head')
+  const receiver = bytes.toString('latin1', receiverAt, receiverEnd)
+  return { number, receiver, sender: bytes.toString('latin1', senderAt, end), end }
+}
+
+/** Bytes that a record may need, without its frame. */
+export function boundOf(record: BusRecord): number {
+  let units = record.type === 'evict' ? 0 : record.userId.length
+  if ('epoch' in record) units += record.epoch.length
+  if ('connectionId' in record) units += record.connectionId.length
+  let bytes = 3 * units + 32
+  if ('tried' in record) for (const brokerId of record.tried) bytes += 3 * brokerId.length + 2
+  return bytes
+}
+
+/** A record: u8 type, u32 length of what follows, its fields, then the frame up to the end. */
+export function writeRecord(to: ByteWriter, record: BusRecord, frame: Uint8Array = NO_FRAME): void {
+  const start = to.length
+  to.u8(ids[record.type])
+  to.u32(0)
+  if (record.type === 'evict') {
+    to.text(record.connectionId)
+    to.u8(codes.indexOf(record.code))
+    to.u8(record.clientType)
+    to.u32(record.maxDevices ?? 0)
+  } else {
+    to.u32(record.appId)
+    to.text(record.userId)
+    if (record.type === 'push' || record.type === 'head') {
+      to.text(record.epoch)
+      to.u48(record.seq)
+    } else if (record.type === 'notice') {
+      to.text(record.connectionId)
+    } else {
+      to.u8(record.tried.length)
+      for (const brokerId of record.tried) to.text(brokerId)
+    }
+  }
+  to.bytes(frame)
+  to.patchU32(start + 1, to.length - start - RECORD_HEAD_BYTES)
+}
+
+/**
+ * Reads the records of a message from `at` on, in order. Frames are views of `bytes`. What a later form has added behind the
+ * fields of an `evict` is skipped.
+ *
+ * @throws Error at the first that is not whole; those before it have been handled
+ */
+export function readRecords(bytes: Buffer, at: number, handle: (record: BusRecord, frame: Buffer) => void): void {
+  const reader = new Reader(bytes)
+  while (at < bytes.length) {
+    const type = types[bytes.readUInt8(at)]
+    const start = at + RECORD_HEAD_BYTES
+    const end = start + bytes.readUInt32BE(at + 1)
+    if (end > bytes.length) throw new RangeError('the record ends behind the message')
+    reader.at = start
+    reader.end = end
+    const record = readRecord(type, reader)
+    handle(record, bytes.subarray(reader.at, end))
+    at = end
+  }
+}
+
+function readRecord(type: (typeof types)[number] | undefined, from: Reader): BusRecord {
+  if (type === 'evict') {
+    const connectionId = from.text()
+    const code = codes[from.u8()]
+    const clientType = from.u8()
+    const maxDevices = from.u32()
+    if (code === undefined) throw new RangeError('an evict has an unknown code')
+    from.at = from.end
+    return { type, connectionId, code, clientType, ...(maxDevices > 0 && { maxDevices }) }
+  }
+  if (type === undefined || type === '') throw new RangeError('the record has an unknown type')
+  const appId = from.u32()
+  const userId = from.text()
+  switch (type) {
+    case 'push':
+    case 'head': {
+      const epoch = from.text()
+      const seq = from.u48()
+      if (seq === 0) throw new RangeError('a push has no seq')
+      return { type, appId, userId, epoch, seq }
+    }
+    case 'notice':
+      return { type, appId, userId, connectionId: from.text() }
+    case 'transient':
+    case 'notHere': {
+      const tried: string[] = []
+      for (let count = from.u8(); count > 0; count--) tried.push(from.text())
+      return { type, appId, userId, tried }
+    }
+  }
+}
+
+/** Takes values up to `end`. */
+class Reader {
+  readonly #bytes: Buffer
+  at = 0
+  end = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  u8(): number {
+    return this.#bytes.readUInt8(this.#take(1))
+  }
+
+  u32(): number {
+    return this.#bytes.readUInt32BE(this.#take(4))
+  }
+
+  u48(): number {
+    return this.#bytes.readUIntBE(this.#take(6), 6)
+  }
+
+  text(): string {
+    const length = this.#bytes.readUInt16BE(this.#take(2))
+    const at = this.#take(length)
+    return this.#bytes.toString('utf8', at, at + length)
+  }
+
+  #take(count: number): number {
+    const { at } = this
+    if (at + count > this.end) throw new RangeError('the record ends within a field')
+    this.at = at + count
+    return at
+  }
+}

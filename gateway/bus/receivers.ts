@@ -1,0 +1,72 @@
+import { bootIdOf } from './boot-id.ts'
+import type { Place } from './bus-record.ts'
+import { Receiver, type Outlet } from './receiver.ts'
+
+/** Processes that are remembered. Those that were not written to for longest give way, which they see as a hole. */
+const MOST = 4_096
+/** Ticks without a record after which the last number is told, and told again: the first may be lost with what it is about. */
+const TOLD = 1
+const TOLD_AGAIN = 6
+
+/**
+ * The processes that this one writes to. A stream of records tells of its holes by itself; when it falls silent its last number is
+ * told twice, and then nothing more is sent.
+ */
+export class Receivers {
+  readonly #outlet: Outlet
+  /** By boot id, which a broker without one has its name for. */
+  readonly #all = new Map<string, Receiver>()
+  /** Written to lately, and not told twice since. */
+  readonly #busy = new Set<Receiver>()
+
+  constructor(outlet: Outlet) {
+    this.#outlet = outlet
+  }
+
+  get(place: Place): Receiver {
+    const key = place.incarnation === '' ? place.brokerId : bootIdOf(place.incarnation)
+    let receiver = this.#all.get(key)
+    if (receiver === undefined) {
+      receiver = new Receiver(place, key, this.#outlet)
+      if (this.#all.size >= MOST) this.#forgetOne()
+      this.#all.set(key, receiver)
+    }
+    this.#busy.add(receiver)
+    return receiver
+  }
+
+  /** Once a second: tells those to which nothing was sent since. */
+  tick(): void {
+    for (const receiver of this.#busy) {
+      const quiet = receiver.tick()
+      if (quiet === TOLD || quiet === TOLD_AGAIN) receiver.tell()
+      if (quiet < TOLD_AGAIN) continue
+      this.#busy.delete(receiver)
+      this.#all.delete(receiver.key)
+      this.#all.set(receiver.key, receiver)
+    }
+  }
+
+  /** The connection broke: what was sent shortly before may be lost, as may be what told of it. */
+  doubtAll(): void {
+    for (const receiver of this.#busy) receiver.doubt()
+  }
+
+  /** Tells all that were written to lately. */
+  tellAll(): void {
+    for (const receiver of this.#busy) receiver.tell()
+  }
+
+  #forgetOne(): void {
+    let forgotten: Receiver | undefined
+    for (const receiver of this.#all.values()) {
+      forgotten ??= receiver
+      if (this.#busy.has(receiver)) continue
+      forgotten = receiver
+      break
+    }
+    if (forgotten === undefined) return
+    this.#all.delete(forgotten.key)
+    this.#busy.delete(forgotten)
+  }
+}
