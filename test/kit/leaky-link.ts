@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Server } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
 const LINE_END = '\r\n'
 
@@ -9,6 +9,7 @@ const LINE_END = '\r\n'
  */
 export class LeakyLink implements AsyncDisposable {
   readonly #server: Server
+  readonly #clients = new Set<Socket>()
   #drops: (brokerId: string, payload: Buffer) => boolean = () => false
   /** Brokers to which messages were lost so far. */
   readonly lost: string[] = []
@@ -16,6 +17,8 @@ export class LeakyLink implements AsyncDisposable {
   private constructor(port: number) {
     this.#server = createServer((client) => {
       const upstream = connect(port, '127.0.0.1')
+      this.#clients.add(client)
+      client.on('close', () => this.#clients.delete(client))
       let rest: Buffer = Buffer.alloc(0)
       client.on('data', (bytes: Buffer) => {
         rest = Buffer.concat([rest, bytes])
@@ -60,6 +63,7 @@ export class LeakyLink implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.destroy()
     await once(this.#server.close(), 'close')
   }
 }
