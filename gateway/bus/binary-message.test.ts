@@ -3,11 +3,11 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import {
   boundOf,
+  buildRoute,
   encodeHead,
   isBinaryMessage,
   readHead,
   readRecords,
-  writeHead,
   writeRecord,
 } from './binary-message.ts'
 import type { BusRecord } from './bus-record.ts'
@@ -34,11 +34,11 @@ const record: fc.Arbitrary<BusRecord> = fc.oneof(
 const item = fc.tuple(record, fc.uint8Array({ maxLength: 2_000 }))
 type Item = readonly [BusRecord, Uint8Array]
 
-const head = ['b1-receiver', 'im-0/b1-sender'] as const
+const route = buildRoute('b1-receiver', 'im-0', 'b1-sender')
 
 function encode(items: readonly Item[]): Buffer {
   const writer = new ByteWriter()
-  writeHead(writer, ...head)
+  writer.bytes(encodeHead(route, 1))
   for (const [record, frame] of items) writeRecord(writer, record, frame)
   return writer.take()
 }
@@ -63,12 +63,11 @@ test('records come out as they went in, in order, however many share a message',
 })
 
 test('the head says who sent it, to which process, and which message it is', () => {
-  const bytes = encodeHead(...head, 2 ** 48 - 1)
+  const bytes = encodeHead(route, 2 ** 48 - 1)
   assert.ok(isBinaryMessage(bytes))
   assert.deepEqual(readHead(bytes), {
     number: 2 ** 48 - 1,
-    receiver: head[0],
-    sender: head[1],
+    route: 'b1-receiver/im-0/b1-sender',
     end: bytes.length,
   })
   assert.deepEqual(decode(bytes), [])

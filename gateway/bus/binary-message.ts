@@ -15,10 +15,8 @@ const ids = Object.fromEntries(types.map((type, id) => [type, id])) as Record<Bu
 export interface MessageHead {
   /** Counts the messages from one process to another, from 1. */
   readonly number: number
-  /** Boot id of the process that it is for, and counted for. */
-  readonly receiver: string
-  /** Who sent it: broker id and boot id as one key. */
-  readonly sender: string
+  /** From where to where, as of `buildRoute`. */
+  readonly route: string
   /** Where the records begin. */
   readonly end: number
 }
@@ -28,27 +26,21 @@ export function isBinaryMessage(bytes: Uint8Array): boolean {
   return bytes[0] === FORM
 }
 
-/** `<brokerId>/<bootId>`: the sender of a message. */
-export function buildSender(brokerId: string, bootId: string): string {
-  return `${brokerId}/${bootId}`
+/** `<receiver's bootId>/<sender's brokerId>/<sender's bootId>`: one key for what is looked up at each message. */
+export function buildRoute(receiver: string, brokerId: string, bootId: string): string {
+  return `${receiver}/${brokerId}/${bootId}`
 }
 
-/** Begins a message. Its number is put in when it is sent. */
-export function writeHead(to: ByteWriter, receiver: string, sender: string): void {
-  to.u8(FORM)
-  to.u48(0)
-  to.text(receiver)
-  to.text(sender)
-}
-
-/** A message without records: it tells the number of the last one. */
-export function encodeHead(receiver: string, sender: string, number: number): Buffer {
+/** The head of a message, which is one by itself: it tells the number of the last one. */
+export function encodeHead(route: string, number: number): Buffer {
   const writer = new ByteWriter()
-  writeHead(writer, receiver, sender)
-  patchNumber(writer, number)
+  writer.u8(FORM)
+  writer.u48(number)
+  writer.text(route)
   return writer.take()
 }
 
+/** Puts its number into a message. */
 export function patchNumber(to: ByteWriter, number: number): void {
   to.patchU48(NUMBER_AT, number)
 }
@@ -56,13 +48,10 @@ export function patchNumber(to: ByteWriter, number: number): void {
 /** @throws RangeError when the message ends before its head does */
 export function readHead(bytes: Buffer): MessageHead {
   const number = bytes.readUIntBE(NUMBER_AT, 6)
-  const receiverAt = NUMBER_AT + 6 + 2
-  const receiverEnd = receiverAt + bytes.readUInt16BE(receiverAt - 2)
-  const senderAt = receiverEnd + 2
-  const end = senderAt + bytes.readUInt16BE(receiverEnd)
+  const routeAt = NUMBER_AT + 6 + 2
+  const end = routeAt + bytes.readUInt16BE(routeAt - 2)
   if (end > bytes.length) throw new RangeError('the message ends within its head')
-  const receiver = bytes.toString('latin1', receiverAt, receiverEnd)
-  return { number, receiver, sender: bytes.toString('latin1', senderAt, end), end }
+  return { number, route: bytes.toString('latin1', routeAt, end), end }
 }
 
 /** Bytes that a record may need, without its frame. */

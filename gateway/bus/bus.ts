@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { DebugEvents, ErrorCode, Events, type NatsConnection, type NatsError, type Subscription } from 'nats'
-import { buildSender, encodeHead, isBinaryMessage, readHead, readRecords } from './binary-message.ts'
+import { buildRoute, encodeHead, isBinaryMessage, readHead, readRecords } from './binary-message.ts'
 import { isMissed, type BusRecord, type Place } from './bus-record.ts'
 import { decodeJsonRecords } from './json-records.ts'
 import type { Receiver } from './receiver.ts'
 import { Receivers } from './receivers.ts'
-import { placeOf, Senders } from './senders.ts'
+import { Senders } from './senders.ts'
 import { GatewayError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import type { MemoryAccount, MemoryBudget } from '../memory/memory-budget.ts'
@@ -72,9 +72,8 @@ export class Bus implements AsyncDisposable {
   readonly #logger: Logger
   #events = deaf
   readonly #subject: string
-  /** This process in the head of a message. */
-  readonly #self: string
-  readonly #bootId: string
+  /** Of messages to itself. */
+  readonly #ownRoute: string
   readonly #receivers: Receivers
   readonly #senders: Senders
   /** Those with records of this turn. */
@@ -98,14 +97,13 @@ export class Bus implements AsyncDisposable {
     const { settings, bootId, secrets, memory, metrics, troubles, logger } = context
     const { brokerId } = settings
     this.#nats = nats
-    this.#bootId = bootId
-    this.#self = buildSender(brokerId, bootId)
+    this.#ownRoute = buildRoute(bootId, brokerId, bootId)
     this.#receivers = new Receivers({
       brokerId,
-      sender: this.#self,
+      bootId,
       send: (to, message) => this.#send(to, message),
     })
-    this.#senders = new Senders({
+    this.#senders = new Senders(bootId, {
       hole: () => metrics.busHoles.inc(),
       compare: () => this.#events.compare(),
     })
@@ -276,14 +274,12 @@ export class Bus implements AsyncDisposable {
   }
 
   #readBinary(bytes: Buffer): void {
-    const { number, receiver, sender, end } = readHead(bytes)
-    if (sender === this.#self) {
+    const { number, route, end } = readHead(bytes)
+    if (route === this.#ownRoute) {
       if (number === this.#probes) this.#probeReturned()
       return
     }
-    // Meant for a former process of this broker, whose numbers are not ours.
-    const own = receiver === this.#bootId
-    const from = own ? this.#senders.heard(sender, number, end === bytes.length) : placeOf(sender)
+    const from = this.#senders.heard(route, number, end === bytes.length)
     readRecords(bytes, end, (record, frame) => this.#events.record(record, frame, from))
   }
 
@@ -338,7 +334,7 @@ export class Bus implements AsyncDisposable {
     this.#flush()
     this.#probes += 1
     this.#publishedAtProbe = this.#published
-    this.#nats.publish(this.#subject, encodeHead(this.#bootId, this.#self, this.#probes))
+    this.#nats.publish(this.#subject, encodeHead(this.#ownRoute, this.#probes))
   }
 
   /** The server has taken all that was published before the probe. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { buildSender, readHead, readRecords } from './binary-message.ts'
+import { readHead, readRecords } from './binary-message.ts'
 import type { BusRecord } from './bus-record.ts'
 import { decodeJsonRecords } from './json-records.ts'
 import { Receivers } from './receivers.ts'
@@ -17,16 +17,16 @@ const typing: BusRecord = { type: 'transient', appId: 1, userId: 'bob', tried: [
 /** One that writes and one that reads, and what is between them. */
 function connectTwo(drops: (message: Buffer) => boolean = () => false) {
   const counts = { records: 0, messages: 0, holes: 0, compared: 0 }
-  const senders = new Senders({ hole: () => (counts.holes += 1), compare: () => (counts.compared += 1) })
+  const senders = new Senders('b1-there', { hole: () => (counts.holes += 1), compare: () => (counts.compared += 1) })
   const receivers = new Receivers({
     brokerId: here.brokerId,
-    sender: buildSender(here.brokerId, 'b1-here'),
+    bootId: 'b1-here',
     send: (_to, message) => {
       counts.messages += 1
       if (drops(message)) return
-      const { number, sender, receiver, end } = readHead(message)
-      assert.equal(receiver, 'b1-there')
-      assert.deepEqual(senders.heard(sender, number, end === message.length), {
+      const { number, route, end } = readHead(message)
+      assert.equal(route, 'b1-there/im-0/b1-here')
+      assert.deepEqual(senders.heard(route, number, end === message.length), {
         brokerId: 'im-0',
         incarnation: 'b1-here',
       })
@@ -180,7 +180,7 @@ test('one that reads JSON alone gets no numbers, and is told of losses only', ()
   const sent: string[] = []
   const receivers = new Receivers({
     brokerId: here.brokerId,
-    sender: 'im-0/b1-here',
+    bootId: 'b1-here',
     send: (to, message) => {
       assert.equal(to, 'im-2')
       for (const [record] of decodeJsonRecords(message)) sent.push(record.type)
@@ -198,7 +198,7 @@ test('one that reads JSON alone gets no numbers, and is told of losses only', ()
 
 test('while somebody sends without numbers heads are compared every eight seconds', () => {
   let compared = 0
-  const senders = new Senders({ hole: () => assert.fail('no hole'), compare: () => (compared += 1) })
+  const senders = new Senders('b1-there', { hole: () => assert.fail('no hole'), compare: () => (compared += 1) })
   const run = (ticks: number) => {
     for (let at = 0; at < ticks; at++) senders.tick()
   }
@@ -211,6 +211,14 @@ test('while somebody sends without numbers heads are compared every eight second
   assert.ok(compared <= 76, 'for ten minutes')
 })
 
+test('what is for a former process of the same broker is not counted', () => {
+  const { senders, counts } = connectTwo()
+  assert.deepEqual(senders.heard('b1-former/im-0/b1-here', 57, false), { brokerId: 'im-0', incarnation: 'b1-here' })
+  assert.equal(counts.holes, 0)
+  senders.heard('b1-there/im-0/b1-here', 2, false)
+  assert.equal(counts.holes, 1)
+})
+
 test('very many receivers and senders are not all remembered, and none of them is lost for that', () => {
   const { receivers, senders, counts } = connectTwo()
   const place = (at: number) => ({ brokerId: `im-${at}`, incarnation: `pod/b1-${at}` })
@@ -218,10 +226,10 @@ test('very many receivers and senders are not all remembered, and none of them i
   for (let at = 1; at <= 10_000; at++) receivers.get(place(at))
   assert.notEqual(receivers.get(place(0)), first)
   assert.equal(receivers.get(place(10_000)), receivers.get(place(10_000)))
-  for (let at = 0; at < 10_000; at++) senders.heard(`im-${at}/b1-${at}`, 1, false)
+  for (let at = 0; at < 10_000; at++) senders.heard(`b1-there/im-${at}/b1-${at}`, 1, false)
   assert.equal(counts.holes, 0)
-  senders.heard('im-9999/b1-9999', 2, false)
+  senders.heard('b1-there/im-9999/b1-9999', 2, false)
   assert.equal(counts.holes, 0)
-  senders.heard('im-0/b1-0', 2, false)
+  senders.heard('b1-there/im-0/b1-0', 2, false)
   assert.equal(counts.holes, 1)
 })

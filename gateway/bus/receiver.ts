@@ -1,14 +1,14 @@
 import { encodeJsonRecord, type JsonRecord } from './json-records.ts'
-import { boundOf, encodeHead, patchNumber, writeHead, writeRecord } from './binary-message.ts'
+import { boundOf, buildRoute, encodeHead, patchNumber, writeRecord } from './binary-message.ts'
 import { bootIdOf, readsBinary } from './boot-id.ts'
 import { isMissed, type BusRecord, type Place } from './bus-record.ts'
 import { ByteWriter } from './byte-writer.ts'
 
 /** How a receiver's messages get to NATS. */
 export interface Outlet {
+  /** Who sends. */
   readonly brokerId: string
-  /** As in the head of a message. */
-  readonly sender: string
+  readonly bootId: string
   send(brokerId: string, message: Buffer): void
 }
 
@@ -21,7 +21,8 @@ export class Receiver {
   readonly key: string
   readonly #brokerId: string
   /** Absent for a process that reads JSON alone, whose messages have no numbers. */
-  readonly #bootId: string | undefined
+  readonly #route: string | undefined
+  readonly #head: Buffer
   readonly #outlet: Outlet
   readonly #writer = new ByteWriter()
   #number = 0
@@ -34,7 +35,8 @@ export class Receiver {
   constructor({ brokerId, incarnation }: Place, key: string, outlet: Outlet) {
     this.key = key
     this.#brokerId = brokerId
-    this.#bootId = readsBinary(incarnation) ? bootIdOf(incarnation) : undefined
+    if (readsBinary(incarnation)) this.#route = buildRoute(bootIdOf(incarnation), outlet.brokerId, outlet.bootId)
+    this.#head = encodeHead(this.#route ?? '', 0)
     this.#outlet = outlet
   }
 
@@ -51,9 +53,8 @@ export class Receiver {
    */
   add(record: BusRecord, frame: Uint8Array | undefined, mostBytes: number): number {
     this.#sent = true
-    return this.#bootId === undefined
-      ? this.#addJson(record, frame, mostBytes)
-      : this.#addBinary(this.#bootId, record, frame, mostBytes)
+    if (this.#route === undefined) return this.#addJson(record, frame, mostBytes)
+    return this.#addBinary(record, frame, mostBytes)
   }
 
   /** A record was not sent. */
@@ -69,7 +70,7 @@ export class Receiver {
     const writer = this.#writer
     if (writer.length === 0) return
     this.#number += 1
-    if (this.#bootId !== undefined) patchNumber(writer, this.#number)
+    if (this.#route !== undefined) patchNumber(writer, this.#number)
     const message = writer.take()
     if (connected) this.#outlet.send(this.#brokerId, message)
     else this.#lost = true
@@ -78,8 +79,7 @@ export class Receiver {
   /** Tells the number of the last message: what was lost before shows. One that reads JSON alone is told when it lost something. */
   tell(): void {
     this.flush(true)
-    const { sender } = this.#outlet
-    if (this.#bootId !== undefined) this.#outlet.send(this.#brokerId, encodeHead(this.#bootId, sender, this.#number))
+    if (this.#route !== undefined) this.#outlet.send(this.#brokerId, encodeHead(this.#route, this.#number))
     else if (this.#lost) this.#outlet.send(this.#brokerId, encodeJsonRecord({ type: 'sync' }))
     this.#lost = false
   }
@@ -96,11 +96,11 @@ export class Receiver {
     return this.#quiet
   }
 
-  #addBinary(bootId: string, record: BusRecord, frame: Uint8Array | undefined, mostBytes: number): number {
+  #addBinary(record: BusRecord, frame: Uint8Array | undefined, mostBytes: number): number {
     const writer = this.#writer
     if (writer.length + boundOf(record) + (frame?.length ?? 0) > mostBytes / 2) this.flush(true)
     const begun = writer.length > 0
-    if (!begun) writeHead(writer, bootId, this.#outlet.sender)
+    if (!begun) writer.bytes(this.#head)
     const start = begun ? writer.length : 0
     writeRecord(writer, record, frame)
     const bytes = writer.length - start

@@ -1,4 +1,3 @@
-import { bootIdOf } from './boot-id.ts'
 import type { Place } from './bus-record.ts'
 
 /** Processes that are remembered. Those met first give way; one that is forgotten and comes again looks like a hole. */
@@ -12,18 +11,15 @@ const UNNUMBERED_ROUND = 8
 const UNNUMBERED_ABOUT = 600
 
 interface Sender {
+  /** Where an answer goes. */
   readonly place: Place
+  /** Its messages are for this process, and not for a former one of this broker, whose numbers they have. */
+  readonly counted: boolean
   /** The number of its last message that came. */
   last: number
   /** It has told its last number, and sent nothing since. */
   settled: boolean
   silent: number
-}
-
-/** Where an answer to a sender goes. */
-export function placeOf(sender: string): Place {
-  const [brokerId = ''] = sender.split('/', 1)
-  return { brokerId, incarnation: bootIdOf(sender) }
 }
 
 export interface SenderEvents {
@@ -35,6 +31,7 @@ export interface SenderEvents {
 
 /** The processes that write to this one, and what has come of each. */
 export class Senders {
+  readonly #bootId: string
   readonly #events: SenderEvents
   readonly #all = new Map<string, Sender>()
   /** Of which something came, and no last number since. */
@@ -43,18 +40,21 @@ export class Senders {
   #sinceCompared = APART
   #unnumbered = 0
 
-  constructor(events: SenderEvents) {
+  constructor(bootId: string, events: SenderEvents) {
+    this.#bootId = bootId
     this.#events = events
   }
 
   /**
    * A message with this number came.
    *
-   * @param sender as in its head
+   * @param route as in its head
    * @param settled it held nothing but the number of the last one
+   * @returns where an answer goes
    */
-  heard(sender: string, number: number, settled: boolean): Place {
-    const known = this.#all.get(sender) ?? this.#meet(sender)
+  heard(route: string, number: number, settled: boolean): Place {
+    const known = this.#all.get(route) ?? this.#meet(route)
+    if (!known.counted) return known.place
     if (number !== (settled ? known.last : known.last + 1)) this.miss()
     known.last = number
     known.silent = 0
@@ -98,10 +98,12 @@ export class Senders {
     this.#events.compare()
   }
 
-  #meet(sender: string): Sender {
-    const met = { place: placeOf(sender), last: 0, settled: true, silent: 0 }
+  #meet(route: string): Sender {
+    const [receiver, brokerId = '', incarnation = ''] = route.split('/')
+    const counted = receiver === this.#bootId
+    const met = { place: { brokerId, incarnation }, counted, last: 0, settled: true, silent: 0 }
     if (this.#all.size >= MOST) this.#forgetOne()
-    this.#all.set(sender, met)
+    this.#all.set(route, met)
     return met
   }
 

@@ -5,6 +5,7 @@ import type { Connection } from '../net/connection.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'
 import type { Logger } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
+import { awaitReader, mayGoOn } from './slow-consumer.ts'
 
 /** The stream name of a user's inbox in frames. */
 export const INBOX = 'inbox'
@@ -94,7 +95,7 @@ export class InboxDelivery {
 
   /** Bytes have left for the client, or there may be room again in the gateway's memory. */
   flushed(): void {
-    if (this.#state !== 'paused' || this.#connection.full) return
+    if (this.#state !== 'paused' || !mayGoOn(this.#connection)) return
     clearTimeout(this.#slowTimer)
     this.#read()
   }
@@ -113,12 +114,7 @@ export class InboxDelivery {
 
   #pause(): void {
     this.#state = 'paused'
-    const { metrics } = this.#context
-    if (this.#connection.full) metrics.slowPauses.inc()
-    else metrics.leftToInbox.inc({ by: 'delivery' })
-    // Only the gateway's memory is short: no fault of the client, and no `flushed` would come.
-    if (!this.#connection.waiting) return this.#connection.awaitRoom()
-    this.#slowTimer = setTimeout(() => this.#connection.close('slow_consumer'), this.#context.slowConsumerTimeoutMs)
+    this.#slowTimer = awaitReader(this.#connection, this.#context)
   }
 
   /** Looks at the stream, again if that is under way; a paused delivery does so when it goes on. */

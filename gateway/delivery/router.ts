@@ -12,6 +12,7 @@ import { INBOX } from './inbox-delivery.ts'
 import { toProtocolError } from '../refusal.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RouteCache } from './route-cache.ts'
+import { writeTransient } from './slow-consumer.ts'
 
 export interface RouterContext {
   readonly brokerId: string
@@ -161,12 +162,7 @@ export class Router {
     for (const { connection, stored } of this.#context.table.ofUser(user)) {
       if (stored === undefined) continue
       here = true
-      if (!connection.takes(frame.size)) {
-        this.#context.metrics.dropped.inc({ reason: connection.full ? 'slow_consumer' : 'memory' })
-      } else {
-        connection.sendEncoded(frame)
-        this.#context.metrics.delivered.inc('transient')
-      }
+      writeTransient(connection, frame, this.#context.metrics)
     }
     return here
   }

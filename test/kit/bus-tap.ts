@@ -55,10 +55,9 @@ function readTypes(bytes: Buffer): Iterable<string> {
   return bytes[0] === BINARY ? readBinaryTypes(bytes) : readJsonTypes(bytes)
 }
 
-/** A u48 number and two texts with a u16 length, then records: u8 type, u32 length of what follows. */
+/** A u48 number and a text with a u16 length, then records: u8 type, u32 length of what follows. */
 function* readBinaryTypes(bytes: Buffer): Generator<string> {
   let at = 7
-  at += 2 + bytes.readUInt16BE(at)
   at += 2 + bytes.readUInt16BE(at)
   while (at < bytes.length) {
     yield types[bytes.readUInt8(at)] ?? 'unknown'
