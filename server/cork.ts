@@ -4,6 +4,17 @@ import type { Writable } from 'node:stream'
 const MOST = 16_384
 
 let corked: Writable[] = []
+let works: (() => void)[] = []
+let scheduled = false
+
+/**
+ * Runs `work` once this turn of the event loop has handled all that came in, and before what is held back goes out. What it writes goes
+ * out with that: with an immediate of its own it would be one turn later, and a look at the sockets in between.
+ */
+export function atEndOfTurn(work: () => void): void {
+  works.push(work)
+  schedule()
+}
 
 /**
  * Holds back what is written to a stream from now on until this turn of the event loop has handled all that came in: then it
@@ -11,7 +22,7 @@ let corked: Writable[] = []
  */
 export function corkForTurn(stream: Writable): void {
   if (stream.writableCorked > 0) return
-  if (corked.length === 0) setImmediate(uncorkAll)
+  schedule()
   corked.push(stream)
   stream.cork()
 }
@@ -21,8 +32,21 @@ export function uncorkMuch(stream: Writable): void {
   if (stream.writableCorked > 0 && stream.writableLength >= MOST) stream.uncork()
 }
 
-function uncorkAll(): void {
-  const streams = corked
-  corked = []
-  for (const stream of streams) stream.uncork()
+function schedule(): void {
+  if (scheduled) return
+  scheduled = true
+  setImmediate(endTurn)
+}
+
+function endTurn(): void {
+  try {
+    // By index: one may add another.
+    for (let at = 0; at < works.length; at++) works[at]?.()
+  } finally {
+    const streams = corked
+    works = []
+    corked = []
+    scheduled = false
+    for (const stream of streams) stream.uncork()
+  }
 }

@@ -5,7 +5,9 @@ import { isMissed, type BusRecord, type Place } from './bus-record.ts'
 import { decodeJsonRecords } from './json-records.ts'
 import type { Receiver } from './receiver.ts'
 import { Receivers } from './receivers.ts'
+import { describePayloadLimit } from './payload-limit.ts'
 import { Senders } from './senders.ts'
+import { atEndOfTurn } from '../../server/cork.ts'
 import { GatewayError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import type { MemoryAccount, MemoryBudget } from '../memory/memory-budget.ts'
@@ -25,8 +27,6 @@ const SHARE = 1 / 2
 const CONFIRM_BYTES = 65_536
 /** What a record holds besides its frame. */
 const RECORD_BYTES = 256
-/** What a record adds to its frame on the wire at most, but for a transient one that has been to very many gateways. */
-const MAX_RECORD_BYTES = 2_048
 /** A right that was refused counts as missing for so long: NATS does not say when it is granted. */
 const FORBIDDEN_MS = 60_000
 
@@ -180,7 +180,7 @@ export class Bus implements AsyncDisposable {
     this.#memory.charge('bus', bytes)
     if (!this.#flushing) {
       this.#flushing = true
-      setImmediate(this.#flush)
+      atEndOfTurn(this.#flush)
     }
     return undefined
   }
@@ -206,12 +206,8 @@ export class Bus implements AsyncDisposable {
   }
 
   #checkPayload(): void {
-    const { maxFrameBytes } = this.#settings
-    const needed = maxFrameBytes + MAX_RECORD_BYTES
-    const message =
-      `NATS takes ${this.#maxBytes} bytes at most (max_payload), and a frame of ${maxFrameBytes} (IM_MAX_FRAME_BYTES) may need ` +
-      `${needed}: longer messages reach other gateways by way of Redis, transient ones do not; raise the one or lower the other`
-    this.#troubles.report('NatsPayloadTooSmall', this.#maxBytes < needed ? message : undefined)
+    const tooSmall = describePayloadLimit(this.#settings.maxFrameBytes, this.#maxBytes)
+    this.#troubles.report('NatsPayloadTooSmall', tooSmall)
   }
 
   readonly #flush = (): void => {

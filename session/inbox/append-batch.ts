@@ -1,4 +1,5 @@
 import { Cluster } from 'ioredis'
+import { atEndOfTurn } from '../../server/cork.ts'
 import type { FunctionArgument } from '../functions.ts'
 import { callFunction, explain, type RedisClient } from '../redis/redis.ts'
 
@@ -38,13 +39,13 @@ export class AppendBatch {
 
   /** @throws SessionError */
   add({ keys, args }: AppendCall): Promise<AppendReply> {
-    if (this.#waiting.length === 0) setImmediate(() => this.#flush())
+    if (this.#waiting.length === 0) atEndOfTurn(this.#flush)
     const { promise, resolve, reject } = Promise.withResolvers<AppendReply>()
     this.#waiting.push({ keys, args, resolve, reject })
     return promise
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
     const waiting = this.#waiting
     this.#waiting = []
     // On a cluster a call touches the keys of one slot only.
