@@ -1,5 +1,7 @@
 /** Small enough to keep for good, large enough that most frames need no other. */
 const SCRATCH_BYTES = 16_384
+/** Characters: more are copied faster by the encoder. */
+const SHORT = 64
 const encoder = new TextEncoder()
 
 /** Puts big-endian values one behind the other into a buffer that grows. Values must have been checked to fit. */
@@ -43,9 +45,24 @@ export class BinaryWriter {
 
   string(value: string): void {
     this.#reserve(2 + value.length * 3)
-    const { written } = encoder.encodeInto(value, this.#bytes.subarray(this.#at + 2))
+    const at = this.#at + 2
+    const written = this.#writeAscii(value, at)
+      ? value.length
+      : encoder.encodeInto(value, this.#bytes.subarray(at)).written
     this.#view.setUint16(this.#at, written)
-    this.#at += 2 + written
+    this.#at = at + written
+  }
+
+  /** Writes what is short and has no other characters, without an object for it. @returns whether it did */
+  #writeAscii(value: string, at: number): boolean {
+    const { length } = value
+    if (length > SHORT) return false
+    for (let index = 0; index < length; index++) {
+      const unit = value.charCodeAt(index)
+      if (unit > 0x7f) return false
+      this.#bytes[at + index] = unit
+    }
+    return true
   }
 
   bytes(value: Uint8Array): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Writable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { test } from 'node:test'
-import { corkForTurn, uncorkMuch } from './cork.ts'
+import { atEndOfTurn, corkForTurn, uncorkMuch } from './cork.ts'
 
 /** A stream that notes how many chunks each write of it had. */
 function createStream(): { stream: Writable; writes: number[] } {
@@ -36,6 +36,27 @@ test('what is written within one turn goes out together, each stream’s for its
   write(one, 'e')
   await nextTurn()
   assert.deepEqual(one.writes, [3, 1], 'and it goes on with the next turn')
+})
+
+test('work for the end of a turn is done before, and what it writes goes out with the rest', async () => {
+  const one = createStream()
+  const done: string[] = []
+  atEndOfTurn(() => {
+    done.push('first')
+    write(one, 'b')
+    atEndOfTurn(() => {
+      done.push('third')
+      write(one, 'c')
+    })
+  })
+  atEndOfTurn(() => done.push('second'))
+  write(one, 'a')
+  assert.equal(done.length, 0)
+  await nextTurn()
+  assert.deepEqual([done, one.writes], [['first', 'second', 'third'], [3]])
+  atEndOfTurn(() => done.push('next turn'))
+  await nextTurn()
+  assert.equal(done.at(-1), 'next turn')
 })
 
 test('much is not held back', async () => {

@@ -117,16 +117,22 @@ test('mutated bytes and garbage end in an error or in records that are well form
       return bytes
     })
   fc.assert(
-    fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 200 }).map(Buffer.from)), (bytes) => {
-      const items: Item[] = []
-      try {
-        readRecords(bytes, readHead(bytes).end, (record, frame) => items.push([record, frame]))
-      } catch (error) {
-        assert.ok(error instanceof RangeError, String(error))
-      }
-      // What was decoded can be encoded again: nothing in it is missing or of another type.
-      assert.deepEqual(decode(encode(items)), plain(items))
-    }),
+    fc.property(
+      fc.oneof(
+        mutated,
+        fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+      ),
+      (bytes) => {
+        const items: Item[] = []
+        try {
+          readRecords(bytes, readHead(bytes).end, (record, frame) => items.push([record, frame]))
+        } catch (error) {
+          assert.ok(error instanceof RangeError, String(error))
+        }
+        // What was decoded can be encoded again: nothing in it is missing or of another type.
+        assert.deepEqual(decode(encode(items)), plain(items))
+      },
+    ),
     { numRuns: 5_000 },
   )
 })

@@ -125,23 +125,16 @@ function readRecord(type: (typeof types)[number] | undefined, from: Reader): Bus
   if (type === undefined || type === '') throw new RangeError('the record has an unknown type')
   const appId = from.u32()
   const userId = from.text()
-  switch (type) {
-    case 'push':
-    case 'head': {
-      const epoch = from.text()
-      const seq = from.u48()
-      if (seq === 0) throw new RangeError('a push has no seq')
-      return { type, appId, userId, epoch, seq }
-    }
-    case 'notice':
-      return { type, appId, userId, connectionId: from.text() }
-    case 'transient':
-    case 'notHere': {
-      const tried: string[] = []
-      for (let count = from.u8(); count > 0; count--) tried.push(from.text())
-      return { type, appId, userId, tried }
-    }
+  if (type === 'push' || type === 'head') {
+    const epoch = from.text()
+    const seq = from.u48()
+    if (seq === 0) throw new RangeError('a push has no seq')
+    return { type, appId, userId, epoch, seq }
   }
+  if (type === 'notice') return { type, appId, userId, connectionId: from.text() }
+  const tried: string[] = []
+  for (let count = from.u8(); count > 0; count--) tried.push(from.text())
+  return { type, appId, userId, tried }
 }
 
 /** Takes values up to `end`. */

@@ -31,13 +31,12 @@ async function connectTwo(roots: { readonly sender?: string; readonly receiver?:
   return { cluster, link, near, far, alice, bob, [Symbol.asyncDispose]: () => all.disposeAsync() }
 }
 
-/** The next message that has records is lost, and so many after it of any kind. */
+/** The next message for gw-1 is lost, and so many after it. */
 function loseOne(link: LeakyLink, more = 0): void {
-  let left = -1
-  link.lose((brokerId, payload) => {
+  let left = 1 + more
+  link.lose((brokerId) => {
     if (brokerId !== 'gw-1' || left === 0) return false
-    left = left === -1 ? more : left - 1
-    if (left === 0) link.lose(() => false)
+    left -= 1
     return true
   })
 }

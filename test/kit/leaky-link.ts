@@ -10,7 +10,7 @@ const LINE_END = '\r\n'
 export class LeakyLink implements AsyncDisposable {
   readonly #server: Server
   readonly #clients = new Set<Socket>()
-  #drops: (brokerId: string, payload: Buffer) => boolean = () => false
+  #drops: (brokerId: string) => boolean = () => false
   /** Brokers to which messages were lost so far. */
   readonly lost: string[] = []
 
@@ -50,14 +50,14 @@ export class LeakyLink implements AsyncDisposable {
   }
 
   /** From now on those messages to brokers are lost for which `drops` says so. */
-  lose(drops: (brokerId: string, payload: Buffer) => boolean): void {
+  lose(drops: (brokerId: string) => boolean): void {
     this.#drops = drops
   }
 
   #isLost(command: Buffer): boolean {
     const lineEnd = command.indexOf(LINE_END)
     const [, brokerId] = /^PUB broker\.(\S+) /.exec(command.toString('latin1', 0, lineEnd)) ?? []
-    if (brokerId === undefined || !this.#drops(brokerId, command.subarray(lineEnd + LINE_END.length))) return false
+    if (brokerId === undefined || !this.#drops(brokerId)) return false
     this.lost.push(brokerId)
     return true
   }
