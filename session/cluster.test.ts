@@ -95,8 +95,8 @@ test('everything works on a Redis Cluster, with users on all of its nodes', asyn
     ),
   )
   assert.deepEqual(
-    sent.map(({ sessions }) => sessions),
-    sessions.map((session) => [session]),
+    sent.map(({ brokers }) => brokers.map(({ brokerId }) => brokerId)),
+    sessions.map(({ brokerId }) => [brokerId]),
   )
   await inbox.saveCursors(
     sent.map(({ epoch, seq }, at) => ({

@@ -4,6 +4,7 @@ import { parseIncarnation } from './brokers/broker.ts'
 import { decideLogin, findSuccessor, maxDevicesOf, type DevicePolicy } from './device-policy.ts'
 import { SessionError } from './errors.ts'
 import { KeyedLock } from './keyed-lock.ts'
+import { sendFunction } from './functions.ts'
 import { deviceField, indexMember, parseIndexMember, type IndexEntry, type Keys } from './keys.ts'
 import {
   callFunction,
@@ -15,6 +16,7 @@ import {
   type RedisClient,
 } from './redis/redis.ts'
 import { defaults } from './defaults.ts'
+import { formatFlag, LISTS, type InboxFormat } from './inbox/inbox-format.ts'
 import { isOnline, readSessionFields, readSessions, type OnGarbage } from './stored-sessions.ts'
 import { parseCursor, streamState, type Cursor, type StreamState } from './inbox/stream-state.ts'
 import {
@@ -32,6 +34,7 @@ export interface DirectoryOptions {
   readonly offlineRetentionMs?: number
   readonly cursorRetentionMs?: number
   readonly contendedMs?: number
+  readonly format?: InboxFormat
   readonly onGarbage?: OnGarbage
 }
 
@@ -116,7 +119,7 @@ export class Directory {
     this.#redis = redis
     this.#keys = keys
     this.#policy = policy
-    this.#options = { ...defaults, onGarbage: () => undefined, ...options }
+    this.#options = { ...defaults, format: LISTS, onGarbage: () => undefined, ...options }
   }
 
   /**
@@ -239,9 +242,15 @@ export class Directory {
   /** Compares what a gateway holds with what Redis knows, for many users in one round trip. */
   async verify(entries: readonly VerifyEntry[]): Promise<VerifyResult[]> {
     const held = entries.flatMap(({ sessions }) => sessions)
-    const [metas, streams, stored] = await Promise.all([
-      this.#ask(entries, (target, { user }) => target.hmget(this.#keys.inboxMeta(user), 'epoch', 'seq', 'first'), []),
-      this.#ask(entries, (target, { user }) => target.exists(this.#keys.inbox(user))),
+    const [states, stored] = await Promise.all([
+      this.#ask<VerifyEntry, [string, number, number] | null>(
+        entries,
+        (target, { user }) => {
+          const keys = [this.#keys.inboxMeta(user), this.#keys.inbox(user), this.#keys.inboxStream(user)]
+          return sendFunction(target, 'read-state', keys, [])
+        },
+        null,
+      ),
       this.#ask(held, (target, session) => target.hget(this.#keys.sessions(session), deviceField(session)), FOREIGN),
     ])
     // Where there is a foreign key nothing can be written: to compare again next time is all that is left.
@@ -249,10 +258,9 @@ export class Directory {
       held.filter((session, at) => stored[at] === FOREIGN || this.#isHeld(session, stored[at] ?? null)),
     )
     return entries.map(({ sessions }, at) => {
-      const [epoch, seq, first] = metas[at] ?? []
-      const earliest = streams[at] === 1 ? Number(first) : Number(seq) + 1
+      const state = states[at]
       return {
-        inbox: epoch && seq && first ? streamState(epoch, Number(seq), earliest) : undefined,
+        inbox: state ? streamState(...state) : undefined,
         stale: sessions.filter((session) => !present.has(session)),
       }
     })
@@ -309,6 +317,7 @@ export class Directory {
       this.#keys.sessions(session),
       this.#keys.inboxMeta(session),
       this.#keys.inbox(session),
+      this.#keys.inboxStream(session),
       this.#keys.cursors(session),
     ]
     const reply = await callFunction(this.#redis, 'commit-session', keys, [
@@ -317,6 +326,7 @@ export class Directory {
       formatUserSession(session),
       this.#options.cursorRetentionMs,
       defaults.directoryRetentionMs,
+      formatFlag(this.#options.format),
       ...remove.map(deviceField),
     ])
     if (reply === null) return undefined

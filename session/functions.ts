@@ -23,6 +23,7 @@ const functions = {
   'note-removed': FREES,
   append: [],
   'read-inbox': FREES,
+  'read-state': READS,
   'save-cursor': [],
   'fork-inbox': FREES,
   'acquire-lease': FREES,
@@ -45,8 +46,9 @@ interface Replies {
   'find-own': (string | 0 | 1)[]
   'clean-sessions': number
   'note-removed': 1
-  append: ([seq: number, time: number, epoch: string, duplicate: 0 | 1, sessions: string[]] | Error)[]
-  'read-inbox': [epoch: string, seq: number, first: number, entries: [id: string, fields: string[]][]]
+  append: ([seq: number, time: number, epoch: string, duplicate: 0 | 1, brokers: string] | Error)[]
+  'read-inbox': [epoch: string, seq: number, first: number, entries: string[]]
+  'read-state': [epoch: string, seq: number, first: number] | null
   'save-cursor': 0 | 1
   'fork-inbox': [epoch: string, seq: number, first: number]
   'acquire-lease': [acquiredAt: number] | [holder: string, remainingMs: number]
@@ -61,7 +63,7 @@ type InBuffers<Reply> = Reply extends string
     : Reply
 
 const read = (name: string) => readFileSync(new URL(`functions/${name}.lua`, import.meta.url), 'utf8')
-const prelude = ['prelude', 'append-message'].map(read).join('\n')
+const prelude = ['prelude', 'entry', 'stream', 'dedupe', 'list', 'append-message'].map(read).join('\n')
 const sources = Object.entries(functions).map(([name, flags]) => ({ name, flags, source: read(name) }))
 // Releases that run side by side, in a rolling update, have a library each: a name stands for one text.
 const version = createHash('sha1')

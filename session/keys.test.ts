@@ -17,7 +17,7 @@ function hashTag(key: string): string {
 test('keys read as the design says', () => {
   const alice = { appId: 1, userId: 'alice' }
   assert.equal(keys.sessions(alice), 'im:{1:alice}:sessions')
-  assert.equal(keys.inbox(alice), 'im:{1:alice}:inbox')
+  assert.equal(keys.inbox(alice), 'im:{1:alice}:inbox:list')
   assert.equal(keys.cursors(alice), 'im:{1:alice}:cursors')
   assert.equal(keys.brokers(), 'im:brokers')
   assert.equal(keys.clusters(), 'im:clusters')
@@ -29,27 +29,19 @@ test('keys read as the design says', () => {
 
 test('no id reaches the key or the slot of another', () => {
   fc.assert(
-    fc.property(user, user, id, id, (a, b, from, messageId) => {
+    fc.property(user, user, (a, b) => {
       const all = (of: typeof a) => [
         keys.sessions(of),
         keys.inbox(of),
         keys.inboxMeta(of),
         keys.cursors(of),
-        keys.dedupe(of, from, messageId),
+        keys.inboxStream(of),
+        keys.seen(of),
       ]
       assert.equal(new Set(all(a).map(hashTag)).size, 1)
       if (a.appId === b.appId && a.userId === b.userId) return
       assert.notEqual(hashTag(all(a)[0] ?? ''), hashTag(all(b)[0] ?? ''))
-      assert.equal(new Set([...all(a), ...all(b)]).size, 10)
-    }),
-  )
-})
-
-test('two messages share a dedupe key only when sender and messageId are the same', () => {
-  fc.assert(
-    fc.property(user, id, id, id, id, (to, from, messageId, otherFrom, otherId) => {
-      const same = from === otherFrom && messageId === otherId
-      assert.equal(keys.dedupe(to, from, messageId) === keys.dedupe(to, otherFrom, otherId), same)
+      assert.equal(new Set([...all(a), ...all(b)]).size, 12)
     }),
   )
 })

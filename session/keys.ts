@@ -19,12 +19,17 @@ export class Keys {
     return this.#user(user, 'sessions')
   }
 
-  /** Stream: entry `<seq>-0`. */
+  /** List: entries of consecutive seq (entry.ts). */
   inbox(user: UserRef): string {
+    return this.#user(user, 'inbox:list')
+  }
+
+  /** Stream: entry `<seq>-0`. An inbox as 0.2.0 has it. */
+  inboxStream(user: UserRef): string {
     return this.#user(user, 'inbox')
   }
 
-  /** Hash: epoch, seq (the newest), first (the oldest retained seq), trimAt. */
+  /** String: where the list stands (list.lua). Hash: where the stream of 0.2.0 stands. */
   inboxMeta(user: UserRef): string {
     return this.#user(user, 'inbox:meta')
   }
@@ -34,9 +39,9 @@ export class Keys {
     return this.#user(user, 'cursors')
   }
 
-  /** String: what the first append of this message got. In the recipient's slot. */
-  dedupe(to: UserRef, from: string, messageId: string): string {
-    return this.#user(to, `dedupe:${encodeId(from)}:${encodeId(messageId)}`)
+  /** What the names of the hashes begin with that hold what came in the last minutes: `<number>`, or `<number>:<digits>` (dedupe.lua). */
+  seen(user: UserRef): string {
+    return this.#user(user, 'seen:')
   }
 
   /** Hash: broker field → every incarnation not yet cleaned. */
@@ -80,9 +85,11 @@ export class Keys {
 }
 
 const kinds: readonly (readonly [pattern: RegExp, kind: string, type: string])[] = [
+  [/\}:inbox:list$/, 'an inbox', 'list'],
   [/\}:inbox$/, 'an inbox', 'stream'],
-  [/\}:inbox:meta$/, 'the meta data of an inbox', 'hash'],
+  [/\}:inbox:meta$/, 'the meta data of an inbox', 'string or hash'],
   [/\}:cursors$/, 'the cursors of a user', 'hash'],
+  [/\}:seen:/, 'what an inbox got lately', 'hash'],
   [/\}:dedupe:/, 'a record of a message', 'string'],
   [/broker:\{[^}]*\}:[^:]*:sessions$/, 'the index of a gateway', 'set'],
   [/broker:\{[^}]*\}:[^:]*:departure$/, 'what a gateway told when it left', 'string'],
@@ -100,9 +107,10 @@ export function describeKey(key: string): string {
   return `${kind ?? 'what belongs there'} (${key})`
 }
 
-/** The type in Redis of a key of ours, as TYPE says it. */
-export function typeOfKey(key: string): string | undefined {
-  return kinds.find(([pattern]) => pattern.test(key))?.[2]
+/** Whether a key of ours may be of that type, as TYPE says it. */
+export function isTypeOfKey(key: string, type: string): boolean {
+  const [, , expected = ''] = kinds.find(([pattern]) => pattern.test(key)) ?? []
+  return expected.split(' or ').includes(type)
 }
 
 /** Field of a device in the hashes of its user: `<clientType>:<imei>`. */

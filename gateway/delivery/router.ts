@@ -78,7 +78,7 @@ export class Router {
     const { userId: from, clientType } = draft
     const { messageId, payload } = frame
     const startedAt = performance.now()
-    const { seq, epoch, sentAt, duplicate, sessions } = await inbox.append({ to, from, clientType, messageId, payload })
+    const { seq, epoch, sentAt, duplicate, brokers } = await inbox.append({ to, from, clientType, messageId, payload })
     metrics.appendSeconds.observe((performance.now() - startedAt) / 1000)
     metrics.accepted.inc(duplicate ? 'duplicate' : 'durable')
     connection.send({ type: 'accepted', requestId: frame.requestId, seq, sentAt, duplicate })
@@ -95,9 +95,9 @@ export class Router {
       payload,
     })
     const here = this.#pushDurable(to, epoch, seq, message)
-    if (!here && sessions.some((session) => session.brokerId === brokerId)) ghosts.suspect(to)
+    if (!here && brokers.some((broker) => broker.brokerId === brokerId)) ghosts.suspect(to)
     const { appId, userId } = to
-    for (const place of findPlaces(sessions, brokerId)) {
+    for (const place of findPlaces(brokers, brokerId)) {
       bus.publish(place, { type: 'push', appId, userId, epoch, seq }, message.binary)
     }
   }

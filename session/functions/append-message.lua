@@ -1,59 +1,109 @@
--- Each append looks at a few entries at most, and only when some may have expired: every append adds but one.
-local TRIM_STEP = 16
-
-local function addToStream(key, first, seq, time, from, clientType, messageId, payload)
-  return redis.pcall('XADD', key, 'MINID', '~', int(first), int(seq) .. '-0',
-    'f', from, 'c', clientType, 'm', messageId, 't', int(time), 'p', payload)
+-- Whether the message with this seq, which there is a record of, is the one with this tail. What is trimmed cannot be asked any more.
+-- Returns when it was sent, too.
+local function isAppended(list, start, seq, time, record, tail)
+  if record > seq then return false end
+  if record < start then return true, time end
+  local entry = redis.call('LINDEX', list, record - start)
+  if not entry or #entry < TAIL_AT or struct.unpack('>I6', entry) ~= record then return false end
+  return isSameMessage(entry, tail), (struct.unpack('>I6', entry, 7))
 end
 
--- Appends one message of a call of append.lua: its keys begin after the k-th, its arguments after the a-th.
-local function appendMessage(time, k, a, KEYS, ARGV)
-  local dedupe, meta, inbox = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
-  local from, clientType, messageId, payload = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
-  local sessions = redis.call('HVALS', KEYS[k + 4])
-  local epoch, seq, first, trimAt = openInbox(meta, inbox, time)
-  local seqBefore, timeBefore, epochBefore = string.match(redis.call('GET', dedupe) or '', '^(%d+):(%d+):(.+)$')
-  -- Under an epoch that this one does not go on from, or beyond the cut between them, the message was lost: it is stored anew.
-  if seqBefore and tonumber(seqBefore) <= (agreedSeq(epoch, epochBefore) or 0) then
-    return { tonumber(seqBefore), tonumber(timeBefore), epoch, 1, sessions }
+-- Appends a message to a list. Returns seq, time, epoch, and 1 for a duplicate; nil where it is a stream that has to be written to.
+local function appendToList(time, primaryNow, seen, meta, list, digest, tail, ARGV)
+  local packed = redis.pcall('GET', meta)
+  if type(packed) ~= 'string' then
+    packed = openMeta(meta, list, streamOf(meta), time, ARGV[5])
+    if not packed then return nil end
   end
-
-  local firstBefore, trimAtBefore = first, trimAt
-  local maxLength, retention = tonumber(ARGV[1]), tonumber(ARGV[2])
-  seq = seq + 1
-  if seq - first >= maxLength then first = seq - maxLength + 1 end
-
-  if time >= trimAt then
-    trimAt = time + retention
-    local oldest = first < seq and redis.call('XRANGE', inbox, int(first), '+', 'COUNT', TRIM_STEP) or {}
-    for i, entry in ipairs(oldest) do
-      local expiresAt = tonumber(entry[2][8]) + retention
-      if expiresAt > time then
-        trimAt = math.max(expiresAt, time + math.min(60000, retention / 10))
-        break
+  local seq, first, base, dueAt, window, windowEnd, windowSeq, formerSeq, primary, epoch = unpackMeta(packed)
+  if primary ~= primaryNow then
+    epoch, dueAt = forkEpoch(epoch, seq, createTag(meta, time, 8)), 0
+  end
+  if base > 0 then
+    if redis.call('EXISTS', streamOf(meta)) == 0 then
+      first, base = math.max(first, base + 1), 0
+    else
+      -- Appended by 0.2.0, or beside it.
+      local _, seqBefore, timeBefore, epochBefore = readRecord(meta, tail)
+      if seqBefore and seqBefore <= (agreedSeq(epoch, epochBefore) or 0) then
+        writeMeta(meta, ARGV[3], seq, first, base, 0, window, windowEnd, windowSeq, formerSeq, primaryNow, epoch)
+        return seqBefore, timeBefore, epoch, 1
       end
-      first = seqOf(entry) + 1
-      if i == TRIM_STEP then trimAt = time end
     end
   end
 
-  local added = addToStream(inbox, first, seq, time, from, clientType, messageId, payload)
-  if type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true) then
-    -- The stream is ahead of its meta data, which were written by another hand: begin a new epoch behind it.
-    redis.call('DEL', meta)
-    epoch, seq, first = openInbox(meta, inbox, time)
-    seq, trimAt = seq + 1, time
-    added = addToStream(inbox, first, seq, time, from, clientType, messageId, payload)
+  local windowMs = tonumber(ARGV[4])
+  local opens = time >= windowEnd
+  if opens then
+    formerSeq = time >= windowEnd + windowMs and seq or windowSeq
+    window, windowEnd, windowSeq = (window + 1) % WINDOWS, time + windowMs, seq
   end
-  if type(added) == 'table' then return added end
+  local start = first > base and first or base + 1
+  local level = levelOf(seq - windowSeq)
+  local record
+  if formerSeq < windowSeq then
+    record = findRecord(seen, (window - 1) % WINDOWS, levelOf(windowSeq - formerSeq - 1), digest)
+  end
+  if not record and level > 0 then record = findRecord(seen, window, level - 1, digest) end
+  local hash = nameHash(seen, window, level, digest)
+  seq = seq + 1
+  if not record and redis.call('HSETNX', hash, digest, int(seq)) == 0 then
+    record = tonumber(redis.call('HGET', hash, digest))
+  end
+  if record then
+    local same, sentAt = isAppended(list, start, seq - 1, time, record, tail)
+    if same then
+      if primary ~= primaryNow then
+        writeMeta(meta, ARGV[3], seq - 1, first, base, 0, window, windowEnd, windowSeq, formerSeq, primaryNow, epoch)
+      end
+      return record, sentAt, epoch, 1
+    end
+    redis.call('HSET', hash, digest, int(seq))
+  end
+  if opens or level > 0 then redis.call('PEXPIRE', hash, int(windowEnd + windowMs - time)) end
 
-  if first == firstBefore and trimAt == trimAtBefore then
-    redis.call('HSET', meta, 'seq', int(seq), 'replidSeq', int(seq))
-  else
-    redis.call('HSET', meta, 'seq', int(seq), 'replidSeq', int(seq), 'first', int(first), 'trimAt', int(trimAt))
+  local length = redis.pcall('RPUSH', list, packEntry(seq, time, tail))
+  if type(length) == 'table' then
+    redis.call('HDEL', hash, digest)
+    error(length)
   end
-  redis.call('SET', dedupe, int(seq) .. ':' .. int(time) .. ':' .. epoch, 'PX', ARGV[4])
-  redis.call('PEXPIRE', inbox, ARGV[2])
-  redis.call('PEXPIRE', meta, ARGV[3])
-  return { seq, time, epoch, 0, sessions }
+  if length ~= seq - start + 1 then
+    if length > 1 then
+      -- The list is not what its meta data, which were written by another hand, say: begin a new epoch behind it.
+      redis.call('RPOP', list)
+      redis.call('HDEL', hash, digest)
+      redis.call('SET', meta, recoverMeta(meta, list, streamOf(meta), time))
+      return appendToList(time, primaryNow, seen, meta, list, digest, tail, ARGV)
+    end
+    -- What it had has expired, or was evicted.
+    first, base, start = seq, 0, seq
+  end
+
+  local due = time >= dueAt or length == 1
+  if due then
+    local retention = tonumber(ARGV[2])
+    local late = math.min(60000, math.floor(retention / 10))
+    first, dueAt = findRetained(list, streamOf(meta), first, base, seq, time, retention, late)
+    -- What comes just before it is due keeps its retention, too.
+    redis.call('PEXPIRE', list, int(retention + late))
+  end
+  local maxLength = tonumber(ARGV[1])
+  if seq - first >= maxLength then first = seq - maxLength + 1 end
+  if first > start then redis.call('LTRIM', list, int(first - start), -1) end
+  if base > 0 and first > base then
+    redis.call('UNLINK', streamOf(meta))
+    base = 0
+  end
+  if due then
+    writeMeta(meta, ARGV[3], seq, first, base, dueAt, window, windowEnd, windowSeq, formerSeq, primaryNow, epoch)
+  else
+    redis.call('SET', meta, packMeta(seq, first, base, dueAt, window, windowEnd, windowSeq, formerSeq, primaryNow, epoch), 'KEEPTTL')
+  end
+  return seq, time, epoch, 0
+end
+
+local function appendMessage(time, primary, seen, meta, list, digest, tail, ARGV)
+  local seq, at, epoch, duplicate = appendToList(time, primary, seen, meta, list, digest, tail, ARGV)
+  if seq then return seq, at, epoch, duplicate end
+  return appendToStream(time, meta, streamOf(meta), tail, ARGV)
 end

@@ -1,11 +1,17 @@
--- KEYS of each message: dedupe, meta, inbox, sessions.
--- ARGV max length, retention, ttl of meta, dedupe window; then of each message: from, clientType, messageId, payload.
--- Returns for each message: seq, time, epoch, whether it is a duplicate, the sessions; or the error that it met.
+-- KEYS of each message: what the hashes of seen messages begin with, meta, list, sessions.
+-- ARGV max length, retention, ttl of meta, dedupe window, whether to write lists; then of each message: digest, tail (entry.lua).
+-- Returns for each message: seq, time, epoch, whether it is a duplicate, the brokers to push to; or the error that it met.
 local time = now()
+local primary = currentPrimary(time)
 local replies = {}
-for i = 0, #KEYS / 4 - 1 do
-  local ok, reply = pcall(appendMessage, time, i * 4, i * 4 + 4, KEYS, ARGV)
-  if not ok and type(reply) ~= 'table' then reply = { err = reply } end
-  replies[i + 1] = reply
+for i = 1, #KEYS / 4 do
+  local k, a = i * 4 - 3, i * 2 + 4
+  local ok, seq, at, epoch, duplicate = pcall(appendMessage, time, primary, KEYS[k], KEYS[k + 1], KEYS[k + 2], ARGV[a], ARGV[a + 1], ARGV)
+  if ok then
+    local found, brokers = pcall(onlineBrokers, KEYS[k + 3])
+    replies[i] = { seq, at, epoch, duplicate, brokers }
+    ok, seq = found, brokers
+  end
+  if not ok then replies[i] = type(seq) == 'table' and seq or { err = seq } end
 end
 return replies

@@ -1,9 +1,8 @@
--- KEYS meta, inbox. ARGV ttl of meta, epoch, seq that is known of it. Returns epoch, seq, first.
+-- KEYS meta, list, stream. ARGV ttl of meta, whether to write lists, epoch, seq that is known of it. Returns epoch, seq, first.
 local time = now()
-local epoch, seq, first = openInbox(KEYS[1], KEYS[2], time)
-if epoch == ARGV[2] and seq < tonumber(ARGV[3]) then
+local epoch, seq, first, base = openInbox(KEYS[1], KEYS[2], KEYS[3], time, ARGV[1], ARGV[2])
+if epoch == ARGV[3] and seq < tonumber(ARGV[4]) then
   epoch = forkEpoch(epoch, seq, createTag(KEYS[1], time, 8))
-  redis.call('HSET', KEYS[1], 'epoch', epoch)
+  if base then setEpoch(KEYS[1], epoch) else redis.call('HSET', KEYS[1], 'epoch', epoch) end
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return { epoch, seq, first }

@@ -47,10 +47,6 @@ local function expireWhenOffline(sessions, retentionMs)
   redis.call('PEXPIRE', sessions, retentionMs)
 end
 
-local function seqOf(entry)
-  return tonumber(string.match(entry[1], '^(%d+)'))
-end
-
 local REPLID_VALID_MS = 100
 local replid, replidAt
 
@@ -66,6 +62,11 @@ local function currentReplid(time)
 end
 
 local tags = 0
+
+-- As much of it as the meta data of a list note.
+local function currentPrimary(time)
+  return string.sub(currentReplid(time) .. '------------', 1, 12)
+end
 
 -- Hexadecimal digits that no other call returns.
 local function createTag(key, time, length)
@@ -110,48 +111,16 @@ local function agreedSeq(one, other)
   return nil
 end
 
-local LOOK_BACK = 128
-
--- The last seq that was there before the cut. Up to `known` that is sure; what lies behind it was appended by 0.2.0, which notes no
--- replication id: before the cut if it is older than this process, else perhaps after it.
-local function lastBeforeCut(inbox, known, seq, time)
-  if known >= seq then return seq end
-  local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')) or math.huge
-  -- Both in whole seconds.
-  local startedAt = (math.floor(time / 1000) - uptime) * 1000
-  for _, entry in ipairs(redis.call('XREVRANGE', inbox, int(seq), int(known + 1), 'COUNT', LOOK_BACK)) do
-    if tonumber(entry[2][8]) < startedAt then return seqOf(entry) end
-  end
-  return known
-end
-
--- epoch, newest seq, oldest retained seq, and when to look for expired entries (0: now). An inbox without meta data gets an epoch of
--- its own; its seq goes on where the stream ends, if there is one. One that another primary, or another life of this one, has
--- written to may have been cut since: it goes on under a fork of its epoch. replidSeq is the seq up to which the replid is known to
--- hold.
-local function openInbox(meta, inbox, time)
-  local stored = redis.call('HMGET', meta, 'epoch', 'seq', 'first', 'trimAt', 'replid', 'replidSeq')
-  local epoch, seq, first, trimAt = stored[1], tonumber(stored[2]), tonumber(stored[3]), tonumber(stored[4])
-  local current = currentReplid(time)
-  local exists = redis.call('EXISTS', inbox) == 1
-  if not (epoch and seq and first) then
-    epoch, seq, first, trimAt = createTag(meta, time, 12), 0, 1, nil
-    if exists then
-      local info = redis.call('XINFO', 'STREAM', inbox)
-      for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then seq = seqOf({ info[i + 1] }) end
-      end
-      local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
-      first = oldest and seqOf(oldest) or seq + 1
+-- The brokers of the sessions in a user's hash that are online, as <brokerId>/<bootId>, each once, with a space between. No JSON is read on the way of a message: within its
+-- strings each quote has a backslash before it, so that what looks like a field is one.
+local function onlineBrokers(sessions)
+  local brokers
+  for _, json in ipairs(redis.call('HVALS', sessions)) do
+    if string.find(json, '"connectState":1', 1, true) then
+      local broker = (string.match(json, '"brokerId":"([^"]*)"') or '') .. '/' .. (string.match(json, '"incarnation":"[^"]*/([^"/]*)"') or '')
+      if not brokers then brokers = broker
+      elseif not string.find(' ' .. brokers .. ' ', ' ' .. broker .. ' ', 1, true) then brokers = brokers .. ' ' .. broker end
     end
-    redis.call('HSET', meta, 'epoch', epoch, 'seq', int(seq), 'first', int(first), 'replid', current, 'replidSeq', int(seq))
-  elseif stored[5] ~= current then
-    if (stored[5] or FIRST_REPLID) ~= current then
-      local cut = lastBeforeCut(inbox, tonumber(stored[6]) or seq, seq, time)
-      epoch = forkEpoch(epoch, cut, createTag(meta, time, 8))
-    end
-    redis.call('HSET', meta, 'epoch', epoch, 'replid', current, 'replidSeq', int(seq))
   end
-  if not exists then first, trimAt = seq + 1, 0 end
-  return epoch, seq, first, trimAt or 0
+  return brokers or ''
 end

@@ -1,19 +1,22 @@
--- KEYS meta, inbox. ARGV ttl of meta, after seq, count, bytes.
--- Returns epoch, seq, first, entries: at least one if there is any, then no more than `bytes` of payload.
-local epoch, seq, first = openInbox(KEYS[1], KEYS[2], now())
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-local count, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local from = math.max(tonumber(ARGV[2]) + 1, first)
+-- KEYS meta, list, stream. ARGV ttl of meta, whether to write lists, after seq, count, bytes.
+-- Returns epoch, seq, first, entries (entry.lua): at least one if there is any, then no more than `bytes` of payload.
+local epoch, seq, first, base = openInbox(KEYS[1], KEYS[2], KEYS[3], now(), ARGV[1], ARGV[2])
+local count, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local from = math.max(tonumber(ARGV[3]) + 1, first)
 local entries, size = {}, 0
--- Small steps: what exceeds the limit has been read in vain.
 while from <= seq and #entries < count and size < bytes do
-  local step = redis.call('XRANGE', KEYS[2], int(from), '+', 'COUNT', math.min(8, count - #entries))
-  if #step == 0 then break end
-  for _, entry in ipairs(step) do
-    size = size + #entry[2][10]
+  -- Small steps at first, then as many as are likely to fit: what exceeds the limit has been read in vain.
+  local step = 8
+  if #entries > 0 then step = math.max(1, math.ceil((bytes - size) / (size / #entries + 1))) end
+  step = math.min(step, count - #entries)
+  local found = readEntries(KEYS[2], KEYS[3], first, base or seq, from, step)
+  if #found == 0 and from > (base or seq) then break end
+  if #found == 0 then from = base and base + 1 or seq + 1 end
+  for _, entry in ipairs(found) do
+    size = size + payloadBytes(entry)
     if #entries > 0 and size > bytes then break end
     entries[#entries + 1] = entry
-    from = seqOf(entry) + 1
+    from = struct.unpack('>I6', entry) + 1
   end
 end
 return { epoch, seq, first, entries }

@@ -1,11 +1,10 @@
 -- KEYS cursors, meta. ARGV field, epoch, seq, ttl, most cursors. Returns 1 when saved.
 -- A cursor only rises within its epoch and never passes the newest message. One of an epoch that this one goes on from counts
 -- as far as they agree; one of any other is of no use.
-local meta = redis.call('HMGET', KEYS[2], 'epoch', 'seq')
-local epoch = meta[1]
-local agreed = epoch and meta[2] and agreedSeq(epoch, ARGV[2])
+local epoch, head = readHead(KEYS[2])
+local agreed = epoch and head and agreedSeq(epoch, ARGV[2])
 if not agreed then return 0 end
-local seq = math.min(tonumber(ARGV[3]), tonumber(meta[2]), agreed)
+local seq = math.min(tonumber(ARGV[3]), head, agreed)
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if stored then
   local epochBefore, seqBefore = string.match(stored, '^(.+):(%d+)$')

@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startRedis, type RedisServer } from '../../test/kit/servers/redis-server.ts'
 import { agreedSeq } from './epoch.ts'
-import { Inbox } from './inbox.ts'
+import { Inbox, type InboxOptions } from './inbox.ts'
 import { readReplids, type RedisClient } from '../redis/redis.ts'
 import { resume } from './stream-state.ts'
 import { freshKeys, openRedis } from '../test-kit.ts'
@@ -19,9 +19,11 @@ after(async () => {
 const to = { appId: 1, userId: 'bob' }
 const device = { clientType: 1, imei: 'phone' }
 
-function setUp(on: RedisClient = redis) {
+const streams = { format: { writesLists: false } }
+
+function setUp(on: RedisClient = redis, options: InboxOptions = {}) {
   const keys = freshKeys()
-  const inbox = new Inbox(on, keys)
+  const inbox = new Inbox(on, keys, options)
   let count = 0
   const append = (messageId = `m${++count}`) =>
     inbox.append({ to, from: 'alice', clientType: 1, messageId, payload: Buffer.from(messageId) })
@@ -162,7 +164,7 @@ test('an acknowledgement that was under way counts as far as the histories agree
 test('a stream of a release that noted no replication id goes on, and is forked after the next cut', async () => {
   await using own = await startRedis({ persistent: false })
   await using client = await openRedis(own.url)
-  const { inbox, appendMany, append, keys } = setUp(client.redis)
+  const { inbox, appendMany, append, keys } = setUp(client.redis, streams)
   const { epoch } = (await appendMany(2)).at(-1) ?? assert.fail()
   await client.redis.hdel(keys.inboxMeta(to), 'replid')
   assert.equal((await append()).epoch, epoch)
@@ -175,14 +177,14 @@ test('a stream of a release that noted no replication id goes on, and is forked 
 })
 
 test('what 0.2.0 appends after a cut, beside us in a rolling update, is new to a device that is beyond the cut', async () => {
-  const { inbox, appendMany, append, idsAfter, keys } = setUp()
+  const { inbox, appendMany, append, idsAfter, keys } = setUp(redis, streams)
   await appendMany(5)
   await redis.save()
   const lost = (await appendMany(5)).at(-1) ?? assert.fail()
   await setBack()
   // As its script did: it knows of no replication id.
   for (const seq of [6, 7]) {
-    await redis.xadd(keys.inbox(to), `${seq}-0`, 'f', 'alice', 'c', 1, 'm', `old ${seq}`, 't', Date.now(), 'p', 'x')
+    await redis.xadd(keys.inboxStream(to), `${seq}-0`, 'f', 'alice', 'c', 1, 'm', `old ${seq}`, 't', Date.now(), 'p', 'x')
     await redis.hset(keys.inboxMeta(to), 'seq', seq)
   }
   assert.equal((await append('new')).seq, 8)

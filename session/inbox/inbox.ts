@@ -3,9 +3,12 @@ import { deviceField, type Keys } from '../keys.ts'
 import { sendFunction } from '../functions.ts'
 import { callBinaryFunction, callFunction, sendAll, type Commands, type RedisClient } from '../redis/redis.ts'
 import { defaults } from '../defaults.ts'
-import { isOnline, readSessions, type OnGarbage } from '../stored-sessions.ts'
+import { digestOf, packTail, readEntry, type MessageContent, type StoredMessage } from './entry.ts'
+import { formatFlag, LISTS, type InboxFormat } from './inbox-format.ts'
 import { streamState, type StreamState } from './stream-state.ts'
-import type { Device, UserRef, UserSession } from '../user-session.ts'
+import type { Device, UserRef } from '../user-session.ts'
+
+export type { StoredMessage } from './entry.ts'
 
 export interface InboxOptions {
   /** Messages kept; older ones are trimmed. */
@@ -16,15 +19,11 @@ export interface InboxOptions {
   readonly cursorRetentionMs?: number
   /** How long a repeated messageId is recognized. */
   readonly dedupeMs?: number
-  readonly onGarbage?: OnGarbage
+  readonly format?: InboxFormat
 }
 
-export interface NewMessage {
+export interface NewMessage extends MessageContent {
   readonly to: UserRef
-  readonly from: string
-  readonly clientType: number
-  readonly messageId: string
-  readonly payload: Uint8Array
 }
 
 export interface Appended {
@@ -34,17 +33,15 @@ export interface Appended {
   readonly sentAt: number
   /** The message had been appended before, under this seq; nothing was appended now. */
   readonly duplicate: boolean
-  /** The recipient's online sessions. */
-  readonly sessions: readonly UserSession[]
+  /** The brokers of the recipient's online sessions, each once. */
+  readonly brokers: readonly OnlineBroker[]
 }
 
-export interface StoredMessage {
-  readonly seq: number
-  readonly from: string
-  readonly clientType: number
-  readonly messageId: string
-  readonly sentAt: number
-  readonly payload: Uint8Array
+/** A process that holds a session. */
+export interface OnlineBroker {
+  readonly brokerId: string
+  /** Its boot id; '' where the session does not tell. */
+  readonly incarnation: string
 }
 
 export interface InboxPage extends StreamState {
@@ -71,7 +68,7 @@ const MAX_BYTES = 1 << 20
 const MAX_CURSORS = 256
 
 /**
- * The durable messages of users: one stream each, with consecutive seq from 1.
+ * The durable messages of users: one log each, with consecutive seq from 1 (decision 20).
  *
  * What Redis loses is lost here too: a message counts as accepted when the primary has it, on disk or on a replica only as
  * its own settings say. But the loss shows: a stream that is gone begins under a new epoch, and one that may have been cut,
@@ -86,9 +83,9 @@ export class Inbox {
   constructor(redis: RedisClient, keys: Keys, options: InboxOptions = {}) {
     this.#redis = redis
     this.#keys = keys
-    this.#options = { ...defaults, onGarbage: () => undefined, ...options }
+    this.#options = { ...defaults, format: LISTS, ...options }
     const { maxLength, retentionMs, dedupeMs } = this.#options
-    this.#appends = new AppendBatch(redis, [maxLength, retentionMs, this.#metaTtl, dedupeMs])
+    this.#appends = new AppendBatch(redis, () => [maxLength, retentionMs, this.#metaTtl, dedupeMs, this.#lists])
   }
 
   /**
@@ -96,28 +93,27 @@ export class Inbox {
    *
    * @throws SessionError `redis_unavailable` (whether it was appended is not known: repeat it with the same messageId)
    */
-  async append({ to, from, clientType, messageId, payload }: NewMessage): Promise<Appended> {
+  async append({ to, ...message }: NewMessage): Promise<Appended> {
     const keys = this.#keys
-    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-    const [seq, sentAt, epoch, duplicate, sessions] = await this.#appends.add({
-      keys: [keys.dedupe(to, from, messageId), keys.inboxMeta(to), keys.inbox(to), keys.sessions(to)],
-      args: [from, clientType, messageId, bytes],
+    const { tail, payloadAt } = packTail(message)
+    const [seq, sentAt, epoch, duplicate, brokers] = await this.#appends.add({
+      keys: [keys.seen(to), keys.inboxMeta(to), keys.inbox(to), keys.sessions(to)],
+      args: [digestOf(tail, payloadAt), tail],
     })
     return {
       seq,
       epoch,
       sentAt,
       duplicate: duplicate === 1,
-      sessions: readSessions(to, sessions, this.#options.onGarbage).filter(isOnline),
+      brokers: brokers === '' ? [] : brokers.split(' ').map(parseBroker),
     }
   }
 
   /** The messages after `afterSeq`, oldest first, and where the stream stands at that moment. */
   async read(user: UserRef, afterSeq: number, limits: ReadLimits = {}): Promise<InboxPage> {
     const count = Math.min(limits.count ?? MAX_COUNT, MAX_COUNT)
-    const args = [this.#metaTtl, afterSeq, count, limits.bytes ?? MAX_BYTES]
-    const keys = [this.#keys.inboxMeta(user), this.#keys.inbox(user)]
-    const reply = await callBinaryFunction(this.#redis, 'read-inbox', keys, args)
+    const args = [this.#metaTtl, this.#lists, afterSeq, count, limits.bytes ?? MAX_BYTES]
+    const reply = await callBinaryFunction(this.#redis, 'read-inbox', this.#keysOf(user), args)
     const [epoch, seq, first, entries] = reply
     return { ...streamState(epoch.toString(), seq, first), messages: entries.map(readEntry) }
   }
@@ -139,9 +135,16 @@ export class Inbox {
    * data into a Redis that runs, and the next messages would reuse numbers that devices have seen.
    */
   async fork(user: UserRef, epoch: string, deliveredSeq: number): Promise<StreamState> {
-    const keys = [this.#keys.inboxMeta(user), this.#keys.inbox(user)]
-    const args = [this.#metaTtl, epoch, deliveredSeq]
-    return streamState(...(await callFunction(this.#redis, 'fork-inbox', keys, args)))
+    const args = [this.#metaTtl, this.#lists, epoch, deliveredSeq]
+    return streamState(...(await callFunction(this.#redis, 'fork-inbox', this.#keysOf(user), args)))
+  }
+
+  #keysOf(user: UserRef): string[] {
+    return [this.#keys.inboxMeta(user), this.#keys.inbox(user), this.#keys.inboxStream(user)]
+  }
+
+  get #lists(): number {
+    return formatFlag(this.#options.format)
   }
 
   // An epoch that ended before its messages would look like a loss.
@@ -150,13 +153,8 @@ export class Inbox {
   }
 }
 
-function readEntry([id, [, from, , clientType, , messageId, , sentAt, , payload]]: [Buffer, Buffer[]]): StoredMessage {
-  return {
-    seq: Number.parseInt(String(id), 10),
-    from: String(from),
-    clientType: Number(clientType),
-    messageId: String(messageId),
-    sentAt: Number(sentAt),
-    payload: payload ?? new Uint8Array(),
-  }
+/** `<brokerId>/<bootId>`; a broker's name is a DNS label. */
+function parseBroker(text: string): OnlineBroker {
+  const at = text.indexOf('/')
+  return { brokerId: text.slice(0, at), incarnation: text.slice(at + 1) }
 }

@@ -251,7 +251,7 @@ test('an answer that no retry cures is not called unavailable, and shows no payl
   const error: unknown = await append('hidden payload').catch((reason: unknown) => reason)
   assert.ok(error instanceof Error && 'code' in error)
   assert.equal(error.code, 'redis_foreign_key')
-  assert.match(error.message, /^foreign data in Redis instead of an inbox \(test-[^)]*:inbox\); .*remove it$/)
+  assert.match(error.message, /^foreign data in Redis instead of an inbox \(test-[^)]*:inbox:list\); .*remove it$/)
   assert.equal(isUnavailable(error), false)
   const shown = inspect(error, { depth: 10, showHidden: true })
   assert.match(shown, /WRONGTYPE/)

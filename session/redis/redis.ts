@@ -13,7 +13,7 @@ import {
 } from '../functions.ts'
 import { noteTarget, setNodeCredentials } from './redis-target.ts'
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
-import { typeOfKey } from '../keys.ts'
+import { isTypeOfKey } from '../keys.ts'
 import { NO_TLS, translateError } from './redis-errors.ts'
 import { buildLoadingError, isLoading, watchLoading } from './redis-loading.ts'
 
@@ -204,7 +204,7 @@ export function gatherCalls(redis: RedisClient): void {
 
 async function findForeign(redis: RedisClient, keys: readonly string[]): Promise<string[]> {
   const types = await Promise.all(keys.map((key) => redis.type(key)))
-  return keys.filter((key, at) => types[at] !== 'none' && types[at] !== typeOfKey(key))
+  return keys.filter((key, at) => types[at] !== 'none' && !isTypeOfKey(key, types[at] ?? ''))
 }
 
 async function withLibrary<Reply>(redis: RedisClient, call: () => Promise<Reply>): Promise<Reply> {
