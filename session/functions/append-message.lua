@@ -44,7 +44,9 @@ local function appendToList(time, primaryNow, seen, meta, list, digest, tail, AR
   if formerSeq < windowSeq then
     record = findRecord(seen, (window - 1) % WINDOWS, levelOf(windowSeq - formerSeq - 1), digest)
   end
-  if not record and level > 0 then record = findRecord(seen, window, level - 1, digest) end
+  local windowTtl = int(windowEnd + windowMs - time)
+  if seq - windowSeq == SPREAD_AT then spreadRecords(seen, window, windowTtl) end
+  if not record and level > 1 then record = findRecord(seen, window, level - 1, digest) end
   local hash = nameHash(seen, window, level, digest)
   seq = seq + 1
   if not record and redis.call('HSETNX', hash, digest, int(seq)) == 0 then
@@ -60,7 +62,7 @@ local function appendToList(time, primaryNow, seen, meta, list, digest, tail, AR
     end
     redis.call('HSET', hash, digest, int(seq))
   end
-  if opens or level > 0 then redis.call('PEXPIRE', hash, int(windowEnd + windowMs - time)) end
+  if opens or level > 1 then redis.call('PEXPIRE', hash, windowTtl) end
 
   local length = redis.pcall('RPUSH', list, packEntry(seq, time, tail))
   if type(length) == 'table' then
