@@ -11,6 +11,7 @@ import { ConnectionTable } from './delivery/connection-table.ts'
 import { drainConnections } from './drain.ts'
 import { GatewayError } from './errors.ts'
 import { cleanFormerIncarnations, leaveDirectory } from './directory/incarnation-cleanup.ts'
+import { openListSwitch } from './directory/inbox-switch.ts'
 import { LeaseKeeper, RENEWALS } from './directory/lease-keeper.ts'
 import { LinkWatch } from './outage/link-watch.ts'
 import { createLinks } from './outage/links.ts'
@@ -54,6 +55,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     brokerId: settings.brokerId,
     podUid: settings.podUid,
     bootId: createBootId(),
+    lists: settings.inboxFormat === 'list' ? 'write' : 'read',
     host: settings.brokerHost,
     startedAt: Date.now(),
   }
@@ -122,6 +124,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
       logger,
     ),
   )
+  const format = stack.use(await openListSwitch(redis, keys, incarnation, settings, troubles, logger))
   const linkStates = createLinks(redis, keeper, bus, troubles)
   const links = {
     settings,
@@ -129,6 +132,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     incarnation,
     redis,
     keys,
+    format,
     bus,
     table,
     memory,

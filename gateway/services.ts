@@ -1,6 +1,7 @@
 import { formatIncarnation, type Incarnation } from '../session/brokers/broker.ts'
 import { Directory } from '../session/directory.ts'
 import { Inbox } from '../session/inbox/inbox.ts'
+import type { InboxFormat } from '../session/inbox/inbox-format.ts'
 import type { Keys } from '../session/keys.ts'
 import { readLeases } from '../session/brokers/lease.ts'
 import type { RedisClient } from '../session/redis/redis.ts'
@@ -31,6 +32,7 @@ export interface Links {
   readonly incarnation: Incarnation
   readonly redis: RedisClient
   readonly keys: Keys
+  readonly format: InboxFormat
   readonly bus: Bus
   readonly table: ConnectionTable
   readonly memory: MemoryBudget
@@ -50,7 +52,8 @@ export interface Services {
 
 /** Builds the services. What they hold is given back when `stack` is disposed of, sessions before connections to Redis. */
 export function createServices(links: Links, stack: AsyncDisposableStack): Services {
-  const { settings, incarnation, redis, keys, bus, table, memory, metrics, logger, holdsLease, redisLoads } = links
+  const { settings, incarnation, redis, keys, format, bus, table, memory, metrics, logger, holdsLease, redisLoads } =
+    links
   const { brokerId, maxFrameBytes, slowConsumerTimeoutMs } = settings
   const directory = new Directory(
     redis,
@@ -59,6 +62,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     {
       offlineRetentionMs: settings.offlineRetentionMs,
       cursorRetentionMs: settings.cursorRetentionMs,
+      format,
       onGarbage: (err) => logger.warn({ err }, 'a stored session cannot be read; skipped'),
     },
   )
@@ -67,6 +71,7 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     retentionMs: settings.inboxRetentionMs,
     cursorRetentionMs: settings.cursorRetentionMs,
     dedupeMs: settings.dedupeMs,
+    format,
   })
   const endedSessions = stack.use(new EndedSessions(directory, settings.offlineRetentionMs, logger))
   // Before anything else of this gateway: what a failed login left must not take anybody's place.

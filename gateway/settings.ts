@@ -174,6 +174,11 @@ const table = {
     String(defaults.cursorRetentionMs),
     'how long the cursors of an idle user are retained (90 days)',
   ),
+  INBOX_FORMAT: choice(
+    ['list', 'stream'],
+    'list',
+    '`stream` turns all inboxes back to what 0.2.0 reads; see [upgrade](operations.md#upgrade)',
+  ),
   DEDUPE_MS: milliseconds(defaults.dedupeMs, 'how long a retry with the same messageId is recognised'),
   OFFLINE_RETENTION_MS: milliseconds(
     defaults.offlineRetentionMs,

@@ -4,6 +4,7 @@ import type { Metrics } from './metrics.ts'
 
 /** What is wrong around a gateway, and mostly passes only when somebody acts. Also the reason of an ImCluster's condition. */
 export type TroubleReason =
+  | 'FormerGateway'
   | 'GatewayCutOff'
   | 'NatsForbidden'
   | 'NatsPayloadTooSmall'

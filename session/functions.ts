@@ -24,6 +24,7 @@ const functions = {
   append: [],
   'read-inbox': FREES,
   'read-state': READS,
+  'list-to-stream': [],
   'save-cursor': [],
   'fork-inbox': FREES,
   'acquire-lease': FREES,
@@ -49,6 +50,7 @@ interface Replies {
   append: ([seq: number, time: number, epoch: string, duplicate: 0 | 1, brokers: string] | Error)[]
   'read-inbox': [epoch: string, seq: number, first: number, entries: string[]]
   'read-state': [epoch: string, seq: number, first: number] | null
+  'list-to-stream': 0 | 1
   'save-cursor': 0 | 1
   'fork-inbox': [epoch: string, seq: number, first: number]
   'acquire-lease': [acquiredAt: number] | [holder: string, remainingMs: number]

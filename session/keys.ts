@@ -39,6 +39,22 @@ export class Keys {
     return this.#user(user, 'cursors')
   }
 
+  /** What the keys of the meta data of all inboxes match, as SCAN has it. */
+  everyInboxMeta(): string {
+    return `${this.#prefix.replaceAll(/[*?[\]\\]/g, '\\$&')}{*}:inbox:meta`
+  }
+
+  /** List and stream of the inbox with these meta data. */
+  inboxOfMeta(meta: string): { list: string; stream: string } {
+    const stream = meta.slice(0, -':meta'.length)
+    return { list: `${stream}:list`, stream }
+  }
+
+  /** String: `lists` once inboxes are written as lists. */
+  inboxFormat(): string {
+    return `${this.#prefix}inbox-format`
+  }
+
   /** What the names of the hashes begin with that hold what came in the last minutes: `<number>`, or `<number>:<digits>` (dedupe.lua). */
   seen(user: UserRef): string {
     return this.#user(user, 'seen:')
@@ -98,6 +114,7 @@ const kinds: readonly (readonly [pattern: RegExp, kind: string, type: string])[]
   [/broker:\{[^}]*\}$/, 'the lease of a gateway', 'string'],
   [/canary:\{\d+\}:[^:]*:[^:]*$/, 'the canary of a gateway', 'string'],
   [/brokers$/, 'the register of gateways', 'hash'],
+  [/inbox-format$/, 'the format of inboxes', 'string'],
   [/clusters$/, 'the register of clusters', 'hash'],
 ]
 

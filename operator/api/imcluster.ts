@@ -259,6 +259,8 @@ export interface ImClusterSpec {
     readonly cursorRetentionSeconds?: number
     /** How long a retry with the same messageId is recognised. The gateway's default is 600. */
     readonly dedupeSeconds?: number
+    /** `stream` turns all inboxes back to what gateways of 0.2.0 read. The gateway's default is list. */
+    readonly format?: 'list' | 'stream'
   }
   /** How the directory of sessions is kept. The gateway's default holds where one is not set. */
   readonly directory?: {

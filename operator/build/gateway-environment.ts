@@ -54,6 +54,7 @@ const sources: Readonly<Record<string, (spec: ImClusterSpec) => Value>> = {
   IM_INBOX_MAX_LENGTH: ({ inbox }) => inbox?.maxLength,
   IM_INBOX_RETENTION_MS: ({ inbox }) => milliseconds(inbox?.retentionSeconds),
   IM_CURSOR_RETENTION_MS: ({ inbox }) => milliseconds(inbox?.cursorRetentionSeconds),
+  IM_INBOX_FORMAT: ({ inbox }) => inbox?.format,
   IM_DEDUPE_MS: ({ inbox }) => milliseconds(inbox?.dedupeSeconds),
   IM_LEASE_MS: ({ directory }) => milliseconds(directory?.leaseSeconds),
   IM_VERIFY_ROUND_MS: ({ directory }) => milliseconds(directory?.verifyRoundSeconds),

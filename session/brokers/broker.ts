@@ -10,6 +10,8 @@ export interface Incarnation {
   readonly host: string
   /** Milliseconds since 1970 by the process' own clock, for operators. */
   readonly startedAt: number
+  /** Whether it writes inboxes as lists, or only reads those that are; absent before 0.3, which cannot. */
+  readonly lists?: 'write' | 'read' | undefined
 }
 
 /**
@@ -50,6 +52,7 @@ const incarnation = z.object({
   bootId: z.string(),
   host: z.string(),
   startedAt: z.number(),
+  lists: z.enum(['write', 'read']).optional().catch(undefined),
 })
 const trouble = z.object({
   reason: z.string().regex(/^[A-Z][A-Za-z]{0,63}$/),

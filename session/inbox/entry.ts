@@ -21,7 +21,10 @@ export interface StoredMessage {
 export type MessageContent = Omit<StoredMessage, 'seq' | 'sentAt'>
 
 /** The part of an entry that a gateway sends, and where in it the payload begins. Ids have 255 bytes at most. */
-export function packTail({ from, clientType, messageId, payload }: MessageContent): { tail: Buffer; payloadAt: number } {
+export function packTail({ from, clientType, messageId, payload }: MessageContent): {
+  tail: Buffer
+  payloadAt: number
+} {
   const fromBytes = Buffer.byteLength(from)
   const idBytes = Buffer.byteLength(messageId)
   const payloadAt = 3 + fromBytes + idBytes

@@ -184,7 +184,20 @@ test('what 0.2.0 appends after a cut, beside us in a rolling update, is new to a
   await setBack()
   // As its script did: it knows of no replication id.
   for (const seq of [6, 7]) {
-    await redis.xadd(keys.inboxStream(to), `${seq}-0`, 'f', 'alice', 'c', 1, 'm', `old ${seq}`, 't', Date.now(), 'p', 'x')
+    await redis.xadd(
+      keys.inboxStream(to),
+      `${seq}-0`,
+      'f',
+      'alice',
+      'c',
+      1,
+      'm',
+      `old ${seq}`,
+      't',
+      Date.now(),
+      'p',
+      'x',
+    )
     await redis.hset(keys.inboxMeta(to), 'seq', seq)
   }
   assert.equal((await append('new')).seq, 8)
