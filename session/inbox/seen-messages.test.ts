@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { startRedis } from '../../test/kit/servers/redis-server.ts'
+import { freshKeys, openRedis } from '../test-kit.ts'
+import { digestOf, packTail } from './entry.ts'
+import { Inbox, type InboxOptions } from './inbox.ts'
+
+const server = await startRedis({ persistent: false })
+const { redis, ...client } = await openRedis(server.url)
+after(async () => {
+  await client[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+const to = { appId: 1, userId: 'alice' }
+
+function setUp(options: InboxOptions = {}) {
+  const keys = freshKeys()
+  const inbox = new Inbox(redis, keys, options)
+  const append = (messageId: string, from = 'bob') =>
+    inbox.append({ to, from, clientType: 2, messageId, payload: new Uint8Array(1) })
+  const appendMany = (from: number, last: number) =>
+    Promise.all(Array.from({ length: last - from + 1 }, (_, at) => append(`m${from + at}`)))
+  return { keys, inbox, append, appendMany }
+}
+
+test('each of thousands of messages is known again, and their records stay small and end', async () => {
+  const { keys, append, appendMany } = setUp()
+  for (const [before, last] of [
+    [0, 127],
+    [127, 129],
+    [129, 2049],
+    [2049, 3000],
+  ] as const) {
+    await appendMany(before + 1, last)
+    for (const at of [1, 2, 100, 127, 128, 129, 500, 2047, 2048, 2049, 2050, 3000]) {
+      if (at > last) continue
+      const again = await append(`m${at}`)
+      assert.deepEqual([again.seq, again.duplicate], [at, true], `${at} of ${last}`)
+    }
+  }
+  const hashes = await redis.keys(`${keys.seen(to)}*`)
+  for (const hash of hashes) {
+    assert.ok((await redis.pttl(hash)) > 0, `${hash} ends`)
+    assert.equal(await redis.object('ENCODING', hash), 'listpack', hash)
+  }
+})
+
+test('a message is known for the whole of the dedupe window, and for two at most', async () => {
+  const dedupeMs = 400
+  const { append } = setUp({ dedupeMs })
+  const first = await append('first')
+  const early = await append('early')
+  for (;;) {
+    const again = await append('early')
+    // Between the two clocks of this process there is what the call took.
+    if (again.duplicate) assert.equal(again.seq, early.seq)
+    else {
+      assert.ok(again.sentAt - early.sentAt >= dedupeMs, `${again.sentAt - early.sentAt} ms`)
+      break
+    }
+    await delay(20)
+  }
+  await delay(2 * dedupeMs)
+  assert.equal((await append('first')).duplicate, false)
+  assert.equal(first.duplicate, false)
+})
+
+test('a message is no duplicate of another with the same digest', async () => {
+  const { keys, append } = setUp()
+  await append('one')
+  const { tail, payloadAt } = packTail({ from: 'bob', clientType: 2, messageId: 'two', payload: new Uint8Array(1) })
+  const [hash] = await redis.keys(`${keys.seen(to)}*`)
+  await redis.hset(hash ?? '', digestOf(tail, payloadAt) as unknown as string, 1)
+  const stored = await append('two')
+  assert.deepEqual([stored.seq, stored.duplicate], [2, false])
+  assert.deepEqual([(await append('two')).seq, (await append('two')).duplicate], [2, true])
+})
+
+test('sender and messageId are told apart, wherever the one ends', async () => {
+  const { append } = setUp()
+  const pairs = [
+    ['ab', 'c'],
+    ['a', 'bc'],
+    ['abc', ''],
+  ] as const
+  for (const [at, [from, id]] of pairs.entries()) assert.equal((await append(id, from)).seq, at + 1)
+})
+
+test('a retry of a message that has been trimmed is a duplicate', async () => {
+  const { append, appendMany } = setUp({ maxLength: 5 })
+  await appendMany(1, 20)
+  const again = await append('m3')
+  assert.deepEqual([again.seq, again.duplicate], [3, true])
+})
+
+test('a retry of a message that was evicted with its inbox is stored', async () => {
+  const { keys, append, appendMany } = setUp()
+  await appendMany(1, 3)
+  await redis.del(keys.inbox(to))
+  assert.deepEqual([(await append('m2')).seq, (await append('m2')).duplicate], [4, true])
+  await redis.del(keys.inbox(to), keys.inboxMeta(to))
+  await appendMany(10, 14)
+  assert.equal((await append('m3')).duplicate, false)
+})
+
+test('the list ends after the retention, also when appends are many', async () => {
+  const { keys, append } = setUp({ retentionMs: 60_000 })
+  for (let at = 0; at < 3; at++) await append(`m${at}`)
+  const [list, meta] = [await redis.pttl(keys.inbox(to)), await redis.pttl(keys.inboxMeta(to))]
+  assert.ok(list > 59_000 && list <= 66_000, String(list))
+  assert.ok(meta > list)
+})
