@@ -6,8 +6,8 @@ import { assertDelivered, assertSenderOrder, Device, sendEach, startTraffic } fr
 import { extractFormerRelease, lacksFormerRelease } from '../kit/former-release.ts'
 import { RawClient } from '../kit/raw-login.ts'
 import { five, isEmpty, storyOf } from '../kit/story.ts'
-import { exitOf, TestCluster } from '../kit/test-cluster.ts'
-import { until } from '../kit/wait.ts'
+import { exitOf, metric, TestCluster } from '../kit/test-cluster.ts'
+import { PATIENCE_MS, until } from '../kit/wait.ts'
 
 const skip = await lacksFormerRelease()
 const env = { IM_DRAIN_JITTER_MS: '200', IM_LEASE_MS: '3000' }
@@ -76,18 +76,32 @@ describe('gateways of the former release beside those of this one', { skip }, ()
       }
     }
     await check()
-    for (const [brokerId, options] of [
-      ['gw-0', {}],
-      ['gw-1', {}],
-      ['gw-0', { root }],
-      ['gw-1', { root }],
-    ] as const) {
-      const leaving = cluster.gateway(brokerId)
-      leaving.kill('SIGTERM')
-      assert.deepEqual(await exitOf(leaving), { code: 0, signal: null })
-      await cluster.startGateway(brokerId, {}, options)
-      await check()
+    const { redis, keys } = cluster.store
+    const typesAre = (type: string) =>
+      until(`inboxes are of type ${type}`, async () => {
+        const types = await Promise.all(
+          ['alice', 'bob'].map((userId) => redis.type(keys.inboxMeta({ appId: 1, userId }))),
+        )
+        return types.every((found) => found === type)
+      })
+    const roll = async (env: Readonly<Record<string, string>>, options: { readonly root?: string }) => {
+      for (const brokerId of ['gw-0', 'gw-1']) {
+        const leaving = cluster.gateway(brokerId)
+        leaving.kill('SIGTERM')
+        assert.deepEqual(await exitOf(leaving), { code: 0, signal: null })
+        await cluster.startGateway(brokerId, env, options)
+        await check()
+      }
     }
+    await roll({}, {})
+    // Streams, which the former release reads, until it has been away for a while.
+    await typesAre('string')
+    await check()
+    await roll({ IM_INBOX_FORMAT: 'stream' }, {})
+    await cluster.gateway('gw-0').waitForLog(({ msg }) => String(msg).startsWith('every inbox is a stream'), PATIENCE_MS)
+    await typesAre('hash')
+    await check()
+    await roll({}, { root })
 
     const accepted = await Promise.all(traffic.map(async (each) => ({ to: each.to, sent: await each.stop() })))
     for (const device of devices) {
@@ -105,6 +119,54 @@ describe('gateways of the former release beside those of this one', { skip }, ()
       )
       return true
     })
+  })
+
+  it('no list is written while one of the former release is away and may come back', async () => {
+    await using release = await extractFormerRelease()
+    await using cluster = await TestCluster.start({ env: { IM_LEASE_MS: '300' } })
+    const former = await cluster.startGateway('gw-0', {}, { root: release.root })
+    await using alice = await RawClient.login(former, { user: 'alice' })
+    await using bob = await RawClient.login(await cluster.startGateway('gw-1'), { user: 'bob' })
+    former.kill('SIGSTOP')
+    const { redis, keys } = cluster.store
+    await until('its lease is over', async () => (await cluster.store.lease('gw-0')) === undefined)
+    const since = performance.now()
+    while (performance.now() - since < 20 * 300) await bob.send('alice', 'while it is away')
+    assert.equal(await redis.exists(keys.inboxFormat()), 0)
+    former.kill('SIGCONT')
+    await bob.send('alice', 'the last')
+    await alice.waitFor('message', ({ payload }) => Buffer.from(payload).toString() === 'the last')
+    assert.equal((await alice.send('bob', 'back')).type, 'accepted')
+    await bob.waitFor('message')
+    former.kill('SIGTERM')
+    await exitOf(former)
+    await until('lists are written', async () => (await redis.exists(keys.inboxFormat())) === 1)
+  })
+
+  it('one that comes when lists are written is told of, serves nobody who has one, and loses nothing', async () => {
+    await using release = await extractFormerRelease()
+    await using cluster = await TestCluster.start({ env: { IM_LEASE_MS: '1000' } })
+    const current = await cluster.startGateway('gw-0')
+    await using bob = await RawClient.login(current, { user: 'bob' })
+    await using alice = await RawClient.login(current, { user: 'alice' })
+    await alice.send('bob', 'one')
+    const late = await cluster.startGateway('gw-1', {}, { root: release.root })
+    await using carol = await RawClient.login(late, { user: 'carol' })
+    assert.equal((await carol.send('bob', 'refused')).type, 'error')
+    await assert.rejects(RawClient.login(late, { user: 'bob', imei: 'other' }))
+    assert.equal((await alice.send('bob', 'two')).type, 'accepted')
+    assert.equal((await alice.send('carol', 'for a user of its own')).type, 'accepted')
+    const troubled = (wanted: number) => async () =>
+      (await metric(current, 'im_trouble', 'FormerGateway')) === wanted
+    await until('it is told', troubled(1))
+    late.kill('SIGTERM')
+    await exitOf(late)
+    await until('it is over', troubled(0))
+    await bob.waitFor('message', ({ seq }) => seq === 2)
+    assert.deepEqual(bob.texts, ['one', 'two'])
+    await using again = await RawClient.login(current, { user: 'carol' })
+    await again.waitFor('message')
+    assert.deepEqual(again.texts, ['for a user of its own'])
   })
 
   it('and Redis is restarted, with all that it had: no message is lost at devices of either', async () => {
