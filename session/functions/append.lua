@@ -6,12 +6,13 @@ local primary = currentPrimary(time)
 local replies = {}
 for i = 1, #KEYS / 4 do
   local k, a = i * 4 - 3, i * 2 + 4
-  local ok, seq, at, epoch, duplicate = pcall(appendMessage, time, primary, KEYS[k], KEYS[k + 1], KEYS[k + 2], ARGV[a], ARGV[a + 1], ARGV)
+  -- The sessions first: a message that cannot be routed is not stored.
+  local ok, brokers = pcall(onlineBrokers, KEYS[k + 3])
+  local seq, at, epoch, duplicate = brokers
   if ok then
-    local found, brokers = pcall(onlineBrokers, KEYS[k + 3])
-    replies[i] = { seq, at, epoch, duplicate, brokers }
-    ok, seq = found, brokers
+    ok, seq, at, epoch, duplicate = pcall(appendMessage, time, primary, KEYS[k], KEYS[k + 1], KEYS[k + 2], ARGV[a], ARGV[a + 1], ARGV)
   end
-  if not ok then replies[i] = type(seq) == 'table' and seq or { err = seq } end
+  if ok then replies[i] = { seq, at, epoch, duplicate, brokers }
+  else replies[i] = type(seq) == 'table' and seq or { err = seq } end
 end
 return replies

@@ -6,17 +6,17 @@
 -- windowSeq, formerSeq: the newest seq when this window, and the one before it, began.
 --
 -- Redis keeps a hash of up to 512 short fields in a sixth of the memory, and goes through all of them for each. So a window has one hash for the
--- first 128 records, which is then spread over 16, by the first digit of the digest; what comes beyond 2,048 goes to 256, and then to 4,096.
+-- first 128 records, which is then spread over 16, by the first digit of the digest; what comes beyond 4,096 goes to 256, and then to 4,096.
 
 local WINDOWS = 4294967296
 local SPREAD_AT = 128
-local LEVEL_ENDS = { SPREAD_AT, SPREAD_AT * 16, SPREAD_AT * 272 }
+local LEVEL_ENDS = { SPREAD_AT, 256 * 16, 256 * 272 }
 
 local function createWindow(meta, time)
   return tonumber(createTag(meta, time, 8), 16)
 end
 
--- Where record number `count` of a window goes: its level, and the first and last one at which earlier records are.
+-- The level of the hash that record number `count` of a window goes to.
 local function levelOf(count)
   if count < LEVEL_ENDS[1] then return 0 end
   if count < LEVEL_ENDS[2] then return 1 end

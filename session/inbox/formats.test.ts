@@ -28,7 +28,7 @@ function setUp(options: InboxOptions = {}) {
   }
   const readAll = async (inbox: Inbox, after = 0) => {
     const seqs: number[] = []
-    for (let page; (page = await inbox.read(to, seqs.at(-1) ?? after)).messages.length > 0; ) {
+    for (let page; (page = await inbox.read(to, seqs.at(-1) ?? after)).messages.length > 0;) {
       for (const { seq, messageId, payload } of page.messages) {
         assert.equal(messageId, `m${seq}`)
         assert.equal(Buffer.from(payload).toString(), messageId)
