@@ -84,7 +84,9 @@ test('a foreign key is told with its kind, without its content, and not retried'
   alice.send(buildSend('dave', SECRET))
   const refused = await alice.next('error')
   assert.deepEqual([refused.code, refused.message], [codes.storage_foreign.code, codes.storage_foreign.message])
-  await readyTo(/^200 ok\nforeign data in Redis instead of an inbox \(im:\{1:dave\}:inbox:list\), or the sessions of a user/)
+  await readyTo(
+    /^200 ok\nforeign data in Redis instead of an inbox \(im:\{1:dave\}:inbox:list\), or the sessions of a user/,
+  )
   await alice.sync()
   // The device comes back once the key is gone.
   await using guest = await connectTcp(gateway.tcpUrl)

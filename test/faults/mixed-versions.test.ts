@@ -98,7 +98,9 @@ describe('gateways of the former release beside those of this one', { skip }, ()
     await typesAre('string')
     await check()
     await roll({ IM_INBOX_FORMAT: 'stream' }, {})
-    await cluster.gateway('gw-0').waitForLog(({ msg }) => String(msg).startsWith('every inbox is a stream'), PATIENCE_MS)
+    await cluster
+      .gateway('gw-0')
+      .waitForLog(({ msg }) => String(msg).startsWith('every inbox is a stream'), PATIENCE_MS)
     await typesAre('hash')
     await check()
     await roll({}, { root })
@@ -156,8 +158,7 @@ describe('gateways of the former release beside those of this one', { skip }, ()
     await assert.rejects(RawClient.login(late, { user: 'bob', imei: 'other' }))
     assert.equal((await alice.send('bob', 'two')).type, 'accepted')
     assert.equal((await alice.send('carol', 'for a user of its own')).type, 'accepted')
-    const troubled = (wanted: number) => async () =>
-      (await metric(current, 'im_trouble', 'FormerGateway')) === wanted
+    const troubled = (wanted: number) => async () => (await metric(current, 'im_trouble', 'FormerGateway')) === wanted
     await until('it is told', troubled(1))
     late.kill('SIGTERM')
     await exitOf(late)
