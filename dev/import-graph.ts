@@ -81,7 +81,7 @@ const nodeOnlyPackages = new Set([...builtinModules, 'ws', 'ioredis', 'nats', 'p
 export function readImportGraph(root: string): ImportGraph {
   const pattern = `{${Object.keys(arrows).join(',')}}/**/*.{ts,mjs}`
   const graph = new Map<string, SourceFile>()
-  for (const found of globSync(pattern, { cwd: root })) {
+  for (const found of globSync(pattern, { cwd: root, exclude: ['**/node_modules/**'] })) {
     const path = found.replaceAll('\\', '/')
     graph.set(path, parseSource(path, readFileSync(join(root, found), 'utf8')))
   }

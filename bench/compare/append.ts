@@ -1,16 +1,20 @@
 import { Command } from 'commander'
-import { startRedis } from '../test/kit/servers/redis-server.ts'
+import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { openAppender, type AppenderOptions } from './appender.ts'
-import { addVersionOptions, buildIntegerOption, type VersionOptions } from './command-options.ts'
+import { addVersionOptions, buildIntegerOption, type VersionOptions } from '../command-options.ts'
 import { findVersions, runRounds, type Subject, type Version } from './rounds.ts'
-import { readRedisCosts } from './redis-costs.ts'
+import { readRedisCosts } from '../measure/redis-costs.ts'
 
 interface AppendOptions extends VersionOptions, AppenderOptions {
   readonly appends: number
 }
 
 /** All in µs per append: the CPU time of Redis, what it counts (by the clock) as running scripts, and the caller's CPU time. */
-const columns = { redis: ['Redis µs', 2], scripts: ['scripts µs', 2], caller: ['caller µs', 2] } as const
+const columns = {
+  redis: { title: 'Redis µs', decimals: 2 },
+  scripts: { title: 'scripts µs', decimals: 2 },
+  caller: { title: 'caller µs', decimals: 2 },
+} as const
 type Figures = keyof typeof columns
 
 const SLICES = 10

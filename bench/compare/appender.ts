@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { nextTick } from 'node:process'
 import { pathToFileURL } from 'node:url'
-import type * as DevicePolicies from '../session/device-policy.ts'
-import type * as Directories from '../session/directory.ts'
-import type * as Inboxes from '../session/inbox/inbox.ts'
-import type * as AllKeys from '../session/keys.ts'
-import type * as Connections from '../session/redis/redis.ts'
+import type * as DevicePolicies from '../../session/device-policy.ts'
+import type * as Directories from '../../session/directory.ts'
+import type * as Inboxes from '../../session/inbox/inbox.ts'
+import type * as AllKeys from '../../session/keys.ts'
+import type * as Connections from '../../session/redis/redis.ts'
 
 export interface AppenderOptions {
   /** Recipients, in turn; each has one session. */

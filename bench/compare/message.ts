@@ -1,12 +1,11 @@
 import { Command } from 'commander'
-import { startGateway, type GatewayProcess } from '../test/kit/servers/gateway-process.ts'
-import { startNats } from '../test/kit/servers/nats-server.ts'
-import { startRedis } from '../test/kit/servers/redis-server.ts'
-import { addVersionOptions, buildIntegerOption, type VersionOptions } from './command-options.ts'
-import { startCpuMeter } from './cpu.ts'
-import { startLoad, type LoadOptions } from './load.ts'
+import { addVersionOptions, buildIntegerOption, type VersionOptions } from '../command-options.ts'
+import { startGenerator } from '../load/generator.ts'
+import { MIN_PAYLOAD_BYTES } from '../load/wires/wire.ts'
+import { buildImPeer } from '../peers/im.ts'
+import { pairsColumns } from '../works/pairs.ts'
+import { openSubject } from '../works/subject.ts'
 import { findVersions, runRounds, type Subject, type Version } from './rounds.ts'
-import { MIN_PAYLOAD_BYTES } from './user.ts'
 
 interface MessageOptions extends VersionOptions {
   readonly pairs: number
@@ -20,18 +19,6 @@ interface MessageOptions extends VersionOptions {
   readonly transient?: true
 }
 
-/** CPU time is in µs per delivered message. */
-const columns = {
-  gateways: ['gateways µs', 1],
-  redis: ['Redis µs', 1],
-  nats: ['NATS µs', 1],
-  load: ['load µs', 1],
-  perSecond: ['messages/s', 0],
-  p50Ms: ['p50 ms', 2],
-  p99Ms: ['p99 ms', 2],
-} as const
-type Figures = keyof typeof columns
-
 /** Short, so that two versions are measured side by side; long enough for 10 ms, to which CPU time is known, to be little. */
 const SLICE_SECONDS = 2
 /** Starting and stopping the servers of a version, about. */
@@ -40,7 +27,7 @@ const AROUND_SECONDS = 8
 /** `npm run bench -- message`: what a message costs, measured from outside. */
 export function buildMessageCommand(print: (line: string) => void): Command {
   const command = new Command('message')
-    .summary('CPU time per delivered message, throughput and latency')
+    .summary('CPU time per delivered message, throughput and latency, of one checkout or two')
     .description(
       'Starts a Redis without persistence, a NATS server and two gateways as processes of this machine, logs in pairs of users ' +
         'who send to each other from gateway to gateway, and prints per delivered message the CPU time (user and system, from ' +
@@ -73,52 +60,45 @@ async function runMessage(options: MessageOptions, print: (line: string) => void
     versions,
     rounds: options.rounds,
     slices: Math.ceil(options.seconds / SLICE_SECONDS),
-    columns,
-    open: (version) => openSubject(version, options),
+    columns: pairsColumns,
+    open: (version) => openVersion(version, options),
     print,
   })
   print('lost, doubled, out of order: none')
 }
 
 /** Starts servers of its own, logs in the users, and warms up. */
-async function openSubject({ folder }: Version, options: MessageOptions): Promise<Subject<Figures>> {
+async function openVersion({ folder }: Version, options: MessageOptions): Promise<Subject<keyof typeof pairsColumns>> {
   await using stack = new AsyncDisposableStack()
-  const redis = stack.use(await startRedis({ persistent: false }))
-  const nats = stack.use(await startNats())
-  const gateways: GatewayProcess[] = []
-  for (const brokerId of options.sameGateway ? ['bench-0'] : ['bench-0', 'bench-1']) {
-    const gateway = await startGateway({
-      brokerId,
-      redisUrl: redis.url,
-      natsUrl: nats.url,
+  const generator = stack.use(startGenerator())
+  const { pairs, rate, inFlight, payload: payloadBytes } = options
+  const gateways = options.sameGateway ? 1 : 2
+  const subject = stack.use(
+    await openSubject(buildImPeer('im', { tcp: options.tcp ?? false, durable: !options.transient }), generator, {
+      gateways,
       root: folder,
-      // The limit is there for clients that misbehave; few users at full speed would measure nothing else.
-      env: { IM_MAX_FRAMES_PER_SECOND: '1000000' },
-    })
-    gateways.push(stack.use(gateway))
-    // Nothing of its is needed at the end, and a drain would take its time.
-    stack.defer(() => gateway.kill('SIGKILL'))
-  }
-  const urls = gateways.map(({ tcpUrl, wsUrl }) => (options.tcp ? tcpUrl : wsUrl))
-  const kind: LoadOptions = {
-    pairs: options.pairs,
-    rate: options.rate,
-    inFlight: options.inFlight,
-    payloadBytes: options.payload,
-    durable: !options.transient,
-  }
-  const load = stack.use(await startLoad([urls[0] ?? '', urls.at(-1) ?? ''], kind))
-  if (options.warmUp > 0) await load.run(options.warmUp * 1000)
-  const pids = { gateways: gateways.map(({ pid }) => pid), redis: [redis.pid], nats: [nats.pid], load: [process.pid] }
+      pairs,
+      inFlight,
+      payloadBytes,
+    }),
+  )
+  if (options.warmUp > 0) await subject.run({ ms: options.warmUp * 1000, rate })
   const running = stack.move()
   return {
     async measure() {
-      const readCpu = startCpuMeter(pids)
-      const { count, ...deliveries } = await load.run(Math.min(SLICE_SECONDS, options.seconds) * 1000)
-      if (count === 0) throw new Error('no message came while it was measured; give a higher --rate')
-      const cpu = readCpu()
-      for (const name of Object.keys(cpu) as (keyof typeof cpu)[]) cpu[name] /= count
-      return { ...cpu, ...deliveries }
+      const { cpu, count, perSecond, p50Ms, p99Ms } = await subject.run({
+        ms: Math.min(SLICE_SECONDS, options.seconds) * 1000,
+        rate,
+      })
+      return {
+        gatewaysUs: cpu.gateways / count,
+        redisUs: cpu.redis / count,
+        natsUs: cpu.nats / count,
+        loadUs: cpu.load / count,
+        perSecond,
+        p50Ms,
+        p99Ms,
+      }
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { findQuantile } from '../measure/quantile.ts'
+import type { Columns } from '../report/columns.ts'
 
 /** A checkout whose code is measured. */
 export interface Version {
@@ -7,9 +9,6 @@ export interface Version {
   /** Absolute. */
   readonly folder: string
 }
-
-/** One column of the table: the figure's key, its title with the unit, and decimals. */
-export type Columns<Key extends string> = Readonly<Record<Key, readonly [title: string, decimals: number]>>
 
 /** A version that runs, warmed up and at rest. */
 export interface Subject<Key extends string> extends AsyncDisposable {
@@ -49,7 +48,7 @@ export async function runRounds<Key extends string>(options: Rounds<Key>): Promi
   const { versions, columns, print } = options
   const keys = Object.keys(columns) as Key[]
   const printRow = (label: string, cell: (key: Key) => string) =>
-    print(label.padEnd(18) + keys.map((key) => cell(key).padStart(columns[key][0].length + 3)).join(''))
+    print(label.padEnd(18) + keys.map((key) => cell(key).padStart(columns[key].title.length + 3)).join(''))
   const printMedians = (when: string, slices: readonly Record<Key, number>[][]) => {
     for (const [index, { name }] of versions.entries()) {
       const median = (key: Key) =>
@@ -57,12 +56,12 @@ export async function runRounds<Key extends string>(options: Rounds<Key>): Promi
           slices.map((slice) => slice[index]?.[key] ?? Number.NaN),
           1 / 2,
         )
-      printRow(`${when} ${name}`, (key) => median(key).toFixed(columns[key][1]))
+      printRow(`${when} ${name}`, (key) => median(key).toFixed(columns[key].decimals))
     }
   }
 
   for (const { name, folder } of versions) print(`${name}: ${folder}`)
-  printRow('', (key) => columns[key][0])
+  printRow('', (key) => columns[key].title)
   const all: Record<Key, number>[][] = []
   for (let round = 1; round <= options.rounds; round++) {
     const slices = await runRound(options)
@@ -91,12 +90,4 @@ async function runRound<Key extends string>(options: Rounds<Key>): Promise<Recor
     slices.push(slice % 2 === 0 ? figures : figures.toReversed())
   }
   return slices
-}
-
-/** The value below which that part of the values lies, between two of them in proportion; NaN of none. */
-export function findQuantile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (sorted.length - 1) * part
-  const [below = Number.NaN, above = below] = sorted.slice(Math.max(0, Math.floor(at)), Math.floor(at) + 2)
-  return below + (above - below) * (at - Math.floor(at))
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkPlatform, parseStat, readCpu } from './cpu.ts'
-import { Ledger } from './ledger.ts'
-import { findQuantile } from './rounds.ts'
+import { Ledger } from '../load/ledger.ts'
+import { findQuantile } from './quantile.ts'
 
 function receive(...numbers: number[]): Ledger {
   const ledger = new Ledger()

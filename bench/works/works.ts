@@ -1,0 +1,6 @@
+import { w1a } from './w1a.ts'
+import { w1b } from './w1b.ts'
+import type { Work } from './work.ts'
+
+/** All works, in the order in which they run. */
+export const works: readonly Work[] = [w1a, w1b]
