@@ -9,6 +9,7 @@ import { checkPlatform } from './measure/cpu.ts'
 import { faults, type Fault } from './peers/floor-options.ts'
 import { peerNames, peers, type PeerName } from './peers/peers.ts'
 import { runWorks } from './run-works.ts'
+import { runQuick } from './quick/run-quick.ts'
 import { works } from './works/works.ts'
 
 interface Options {
@@ -19,6 +20,8 @@ interface Options {
   readonly out: string
   readonly percent: number
   readonly fault?: Fault
+  readonly quick?: true
+  readonly write?: true
 }
 
 const here = fileURLToPath(new URL('..', import.meta.url))
@@ -27,6 +30,7 @@ const results = fileURLToPath(new URL('results', import.meta.url))
 /** The command line of the bench; `print` gets what it has to say. */
 export function buildProgram(print: (line: string) => void): Command {
   return new Command('npm run bench --')
+    .enablePositionalOptions()
     .description(
       'Measures what the product costs on this machine, beside others that do the same work, and writes tables and pictures. ' +
         'Absolute values depend on the machine and on what else runs on it; what neighbours in one run have cost can be compared.',
@@ -41,6 +45,11 @@ export function buildProgram(print: (line: string) => void): Command {
     .addOption(new Option('--gateway <folder>', 'the checkout whose product is measured').default(here, 'this one'))
     .addOption(new Option('--out <folder>', 'where the results go').default(results, 'bench/results'))
     .addOption(buildIntegerOption('--percent <n>', 'of the usual time and load, for a short look', 100, [1, 1000]))
+    .option(
+      '--quick',
+      'two minutes: ratios to the floor against bench/baseline.json; ends with code 1 when one has doubled',
+    )
+    .option('--write', 'with --quick: writes bench/baseline.json anew')
     .addOption(new Option('--fault <kind>', 'what the floor does wrong, for tests').choices(faults).hideHelp())
     .addHelpText('after', buildHelp)
     .action((options: Options) => run(options, print))
@@ -54,19 +63,33 @@ export function buildProgram(print: (line: string) => void): Command {
 
 async function run(options: Options, print: (line: string) => void): Promise<void> {
   const { only, peers, rounds, gateway, out, percent, fault } = options
-  const [version] = findVersions(gateway, undefined)
+  const root = findVersions(gateway, undefined)[0]?.folder ?? gateway
+  if (options.quick) {
+    process.exitCode = (await runQuick({ rounds, root, fault, print, write: options.write ?? false })) > 0 ? 1 : 0
+    return
+  }
   await runWorks({
-    works: works.filter(({ name }) => only?.includes(name) ?? true),
-    peers,
+    plan: buildPlan(only, peers),
     rounds,
-    root: version?.folder ?? gateway,
+    root,
     scale: percent / 100,
     out,
-    command: `npm run bench -- --only ${only?.length === 1 ? only[0] : '<work>'} --rounds ${rounds}`,
+    command: `npm run bench -- --rounds ${rounds} --only`,
     fault,
     print,
   })
   print('lost, doubled, out of order: none')
+}
+
+/** The works that are asked for with their peers; without those that have none of the peers. */
+function buildPlan(only: readonly string[] | undefined, wanted: readonly PeerName[] | undefined) {
+  const plan = works
+    .filter(({ name }) => only?.includes(name) ?? true)
+    .map((work) => ({ work, peers: work.peers.filter((peer) => wanted?.includes(peer) ?? true) }))
+  const chosen = plan.filter(({ peers }) => peers.length > 0)
+  if (chosen.length > 0) return chosen
+  const known = plan.map(({ work }) => `${work.name} has ${work.peers.join(', ')}`)
+  throw new Error(`none of these works has such a peer: ${known.join('; ')}`)
 }
 
 function parseList<Name extends string>(known: readonly Name[]): (text: string) => Name[] {

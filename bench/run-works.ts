@@ -9,9 +9,7 @@ import { buildRows, type Result } from './report/result.ts'
 import type { Figures, Work } from './works/work.ts'
 
 export interface RunOptions {
-  readonly works: readonly Work[]
-  /** Undefined for all that a work has. */
-  readonly peers: readonly PeerName[] | undefined
+  readonly plan: readonly { readonly work: Work; readonly peers: readonly PeerName[] }[]
   readonly rounds: number
   readonly root: string
   readonly scale: number
@@ -28,22 +26,13 @@ export interface RunOptions {
  * @throws FaultError as soon as messages of a peer go wrong
  */
 export async function runWorks(options: RunOptions): Promise<Result[]> {
-  const { rounds, print } = options
-  const plan = options.works.map((work) => ({
-    work,
-    peers: work.peers.filter((peer) => options.peers?.includes(peer) ?? true),
-  }))
-  const chosen = plan.filter(({ peers }) => peers.length > 0)
-  if (chosen.length === 0) {
-    const known = plan.map(({ work }) => `${work.name} has ${work.peers.join(', ')}`)
-    throw new Error(`none of these works has such a peer: ${known.join('; ')}`)
-  }
-  if (chosen.some(({ peers }) => peers.some((peer) => peer.startsWith('socketio')))) await installPeers(print)
-  const estimates = chosen.map(({ work, peers }) => work.estimateSeconds(peers.length, rounds) * options.scale)
-  print(chosen.map(({ work }, index) => `${work.name} ${formatTime(estimates[index] ?? 0)}`).join(', '))
+  const { plan, rounds, print } = options
+  if (plan.some(({ peers }) => peers.some((peer) => peer.startsWith('socketio')))) await installPeers(print)
+  const estimates = plan.map(({ work, peers }) => work.estimateSeconds(peers.length, rounds) * options.scale)
+  print(plan.map(({ work }, index) => `${work.name} ${formatTime(estimates[index] ?? 0)}`).join(', '))
   const progress = new Progress(print, estimates)
   const results: Result[] = []
-  for (const { work, peers } of chosen) {
+  for (const { work, peers } of plan) {
     progress.begin(work.name)
     const result = await runWork(work, peers, options, progress)
     progress.end()
@@ -81,5 +70,5 @@ async function runWork(
   const { name, title, description, columns, plots } = work
   const date = new Date().toISOString().slice(0, 10)
   const rows = buildRows(records, columns)
-  return { work: name, title, description, command, date, rounds, machine, columns, rows, plots }
+  return { work: name, title, description, command: `${command} ${name}`, date, rounds, machine, columns, rows, plots }
 }

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { openAppender, type AppenderOptions } from './appender.ts'
 import { addVersionOptions, buildIntegerOption, type VersionOptions } from '../command-options.ts'
-import { findVersions, runRounds, type Subject, type Version } from './rounds.ts'
+import { findVersions, runRounds, type Subject } from './rounds.ts'
 import { readRedisCosts } from '../measure/redis-costs.ts'
 
 interface AppendOptions extends VersionOptions, AppenderOptions {
@@ -45,18 +45,23 @@ async function runAppend(options: AppendOptions, print: (line: string) => void):
     rounds,
     slices: SLICES,
     columns,
-    open: (version) => openSubject(version, options),
+    open: ({ folder }) => openAppendSubject(folder, options, SLICES),
     print,
   })
 }
 
-async function openSubject({ folder }: Version, options: AppendOptions): Promise<Subject<Figures>> {
+/** Appends by the code of a checkout in a Redis of its own, warmed up; `slices` of them make all of `appends`. */
+export async function openAppendSubject(
+  folder: string,
+  options: AppenderOptions & { readonly appends: number },
+  slices: number,
+): Promise<Subject<Figures>> {
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await startRedis({ persistent: false }))
   const appender = stack.use(await openAppender(folder, server.url, options))
   await appender.append(Math.ceil(options.appends / 5))
   const running = stack.move()
-  const count = Math.ceil(options.appends / SLICES)
+  const count = Math.ceil(options.appends / slices)
   return {
     async measure() {
       const before = { ...(await readRedisCosts(server.url)), caller: process.cpuUsage() }

@@ -30,7 +30,12 @@ const COMMAND_DEADLINE_MS = 10_000
  * Connects the session/ of the checkout in `folder` to a Redis, and logs in the users. It uses session/ as of 0.2.0: where a
  * version has another way to connect, log in or append, this must know both.
  */
-export async function openAppender(folder: string, redisUrl: string, options: AppenderOptions): Promise<Appender> {
+export async function openAppender(
+  folder: string,
+  redisUrl: string,
+  options: AppenderOptions,
+  prefix = 'user',
+): Promise<Appender> {
   const load = async (file: string, room = ''): Promise<unknown> => {
     // 0.2.0 had no rooms.
     const path = [join(folder, 'session', room, file), join(folder, 'session', file)].find(existsSync) ?? file
@@ -53,10 +58,13 @@ export async function openAppender(folder: string, redisUrl: string, options: Ap
   const keys = new Keys()
   const inbox = new Inbox(redis, keys)
   const directory = new Directory(redis, keys, devicePolicies.unlimited)
-  const recipients = Array.from({ length: users }, (_, index) => ({ appId: 1, userId: `user-${index}` }))
+  const recipients = Array.from({ length: users }, (_, index) => ({ appId: 1, userId: `${prefix}-${index}` }))
   const incarnation = `${randomUUID()}/${randomUUID()}`
   const place = { clientType: 1, imei: 'bench', version: '', brokerId: 'bench-0', brokerHost: '127.0.0.1', incarnation }
-  for (const user of recipients) await directory.login({ ...user, ...place, connectionId: randomUUID() })
+  for (let at = 0; at < recipients.length; at += pipeline) {
+    const logins = recipients.slice(at, at + pipeline)
+    await Promise.all(logins.map((user) => directory.login({ ...user, ...place, connectionId: randomUUID() })))
+  }
 
   const payload = new Uint8Array(options.payload)
   let next = 0

@@ -1,27 +1,43 @@
+import { openGroup, type Group, type GroupOptions } from './group.ts'
 import { startLoad, type Deliveries, type Load, type LoadOptions, type RunOptions } from './load.ts'
 
 const loads = new Map<number, Load>()
+const groups = new Map<number, Group>()
 let lastId = 0
 
 /** What the process of the load does when it is asked to. Arguments and results go between processes. */
 export const commands = {
-  /** Logs in users; resolves with the number of the load. */
+  /** Logs in pairs of users; resolves with the number of the load. */
   async openLoad(options: LoadOptions): Promise<number> {
-    lastId += 1
-    const id = lastId
-    loads.set(id, await startLoad(options))
-    return id
+    const load = await startLoad(options)
+    loads.set((lastId += 1), load)
+    return lastId
   },
   run({ id, ...options }: RunOptions & { readonly id: number }): Promise<Deliveries> {
-    const load = loads.get(id)
-    if (!load) throw new Error(`there is no load ${id}`)
-    return load.run(options)
+    return find(loads, id).run(options)
   },
-  closeLoad(id: number): Promise<void> {
-    loads.get(id)?.[Symbol.dispose]()
-    loads.delete(id)
-    return Promise.resolve()
+  closeLoad: (id: number): Promise<void> => close(loads, id),
+  /** Logs in users who only rest; resolves with the number of the group. */
+  async openGroup(options: GroupOptions): Promise<number> {
+    const group = await openGroup(options)
+    groups.set((lastId += 1), group)
+    return lastId
   },
+  /** Connections that a group has lost. */
+  countLost: (id: number): Promise<number> => Promise.resolve(find(groups, id).lost),
+  closeGroup: (id: number): Promise<void> => close(groups, id),
 }
 
 export type Commands = typeof commands
+
+function find<Value>(all: ReadonlyMap<number, Value>, id: number): Value {
+  const found = all.get(id)
+  if (found === undefined) throw new Error(`the load knows no ${id}`)
+  return found
+}
+
+function close(all: Map<number, Disposable>, id: number): Promise<void> {
+  all.get(id)?.[Symbol.dispose]()
+  all.delete(id)
+  return Promise.resolve()
+}

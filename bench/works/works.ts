@@ -1,6 +1,9 @@
+import { append } from './append.ts'
+import { login } from './login.ts'
 import { w1a } from './w1a.ts'
 import { w1b } from './w1b.ts'
+import { w4 } from './w4.ts'
 import type { Work } from './work.ts'
 
 /** All works, in the order in which they run. */
-export const works: readonly Work[] = [w1a, w1b]
+export const works: readonly Work[] = [w1a, w1b, append, login, w4]
