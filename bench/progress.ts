@@ -4,6 +4,8 @@ export class Progress {
   /** Seconds that the works are thought to take, in their order. */
   readonly #estimates: number[]
   #work = ''
+  /** How much longer than thought the last work took. */
+  #slowness = 1
   #startedAt = performance.now()
 
   constructor(print: (line: string) => void, estimates: readonly number[]) {
@@ -21,12 +23,14 @@ export class Progress {
   step(text: string): void {
     const [current = 0, ...later] = this.#estimates
     const spent = (performance.now() - this.#startedAt) / 1000
-    const left = Math.max(0, current - spent) + later.reduce((sum, seconds) => sum + seconds, 0)
+    const rest = later.reduce((sum, seconds) => sum + seconds, 0)
+    const left = Math.max(0, current * this.#slowness - spent) + rest * this.#slowness
     this.#print(`${formatTime(left)} left  ${this.#work.padEnd(8)} ${text}`)
   }
 
   end(): void {
-    this.#estimates.shift()
+    const [estimate = 1] = this.#estimates.splice(0, 1)
+    this.#slowness = Math.max(0.5, (performance.now() - this.#startedAt) / 1000 / estimate)
   }
 }
 

@@ -1,3 +1,4 @@
+import { catchUp, fill } from './catch-up.ts'
 import { openGroup, type Group, type GroupOptions } from './group.ts'
 import { startLoad, type Deliveries, type Load, type LoadOptions, type RunOptions } from './load.ts'
 
@@ -26,6 +27,8 @@ export const commands = {
   /** Connections that a group has lost. */
   countLost: (id: number): Promise<number> => Promise.resolve(find(groups, id).lost),
   closeGroup: (id: number): Promise<void> => close(groups, id),
+  fill,
+  catchUp,
 }
 
 export type Commands = typeof commands

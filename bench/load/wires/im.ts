@@ -20,7 +20,7 @@ export async function openImWire(
   handlers: WireHandlers,
 ): Promise<Wire> {
   const wire = new ImWire(user.userId, kind, handlers)
-  await wire.open(url, user.token ?? `1:${user.userId}`)
+  await wire.open(url, user.token ?? `1:${user.userId}`, user.imei ?? 'bench')
   return wire
 }
 
@@ -43,7 +43,7 @@ class ImWire implements Wire {
     this.#handlers = handlers
   }
 
-  async open(url: string, token: string): Promise<void> {
+  async open(url: string, token: string, imei: string): Promise<void> {
     const login = this.#loggedIn?.promise
     // It may fail before anybody waits for it.
     login?.catch(() => undefined)
@@ -54,7 +54,7 @@ class ImWire implements Wire {
     }
     const onLost = () => this.#fail(new Error(`${this.#userId} lost its connection`))
     this.#socket = await openSocket(url, { onData, onLost }, [subprotocols.binary])
-    const device = { clientType: 1, imei: 'bench', version: '' } as const
+    const device = { clientType: 1, imei, version: '' } as const
     this.#write({ type: 'login', requestId: 0, token, ...device, epoch: '', seq: 0, start: 'earliest' })
     await login
     // Ten thousand that rest share the machine's memory with what is measured.

@@ -32,6 +32,8 @@ export interface Wire {
 export interface WireUser {
   readonly userId: string
   readonly token?: string | undefined
+  /** The device; by default the same for all. */
+  readonly imei?: string
 }
 
 /** Connects to a URL and logs in; rejects when that fails or takes over 20 s. */
