@@ -1,21 +1,23 @@
-import { existsSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { nextTick } from 'node:process'
-import { pathToFileURL } from 'node:url'
-import type * as DevicePolicies from '../../session/device-policy.ts'
-import type * as Directories from '../../session/directory.ts'
-import type * as Inboxes from '../../session/inbox/inbox.ts'
-import type * as AllKeys from '../../session/keys.ts'
-import type * as Connections from '../../session/redis/redis.ts'
+import { openSession } from './session-code.ts'
+
+/** A gateway's process that is no more, as session/ names it. */
+export interface DeadIncarnation {
+  readonly brokerId: string
+  readonly podUid: string
+  readonly bootId: string
+}
 
 export interface AppenderOptions {
   /** Recipients, in turn; each has one session. */
   readonly users: number
-  /** Appends sent at once. */
+  /** Appends, or logins, sent at once. */
   readonly pipeline: number
   /** Bytes of a message. */
   readonly payload: number
+  /** Whose sessions they are; by default those of a new one. */
+  readonly incarnation?: DeadIncarnation
 }
 
 /** The session/ of a checkout, with users who have logged in. */
@@ -24,44 +26,22 @@ export interface Appender extends AsyncDisposable {
   append(count: number): Promise<void>
 }
 
-const COMMAND_DEADLINE_MS = 10_000
-
-/**
- * Connects the session/ of the checkout in `folder` to a Redis, and logs in the users. It uses session/ as of 0.2.0: where a
- * version has another way to connect, log in or append, this must know both.
- */
+/** Connects the session/ of the checkout in `folder` to a Redis, and logs in the users. */
 export async function openAppender(
   folder: string,
   redisUrl: string,
   options: AppenderOptions,
   prefix = 'user',
 ): Promise<Appender> {
-  const load = async (file: string, room = ''): Promise<unknown> => {
-    // 0.2.0 had no rooms.
-    const path = [join(folder, 'session', room, file), join(folder, 'session', file)].find(existsSync) ?? file
-    return import(pathToFileURL(path).href)
-  }
-  const { connectRedis, awaitReady, closeRedis } = (await load('redis.ts', 'redis')) as typeof Connections
-  const { Keys } = (await load('keys.ts')) as typeof AllKeys
-  const { Inbox } = (await load('inbox.ts', 'inbox')) as typeof Inboxes
-  const { Directory } = (await load('directory.ts')) as typeof Directories
-  const { devicePolicies } = (await load('device-policy.ts')) as typeof DevicePolicies
-
+  await using stack = new AsyncDisposableStack()
+  const { redis, inbox, directory } = stack.use(await openSession(folder, redisUrl))
   const { users, pipeline } = options
-  const redis = connectRedis(redisUrl, {
-    connectionName: 'bench',
-    commandTimeoutMs: COMMAND_DEADLINE_MS,
-    // Whatever it is, the commands under way fail with it.
-    onError: () => undefined,
-  })
-  await awaitReady(redis, COMMAND_DEADLINE_MS)
-  const keys = new Keys()
-  const inbox = new Inbox(redis, keys)
-  const directory = new Directory(redis, keys, devicePolicies.unlimited)
+  const own = options.incarnation ?? { brokerId: 'bench-0', podUid: randomUUID(), bootId: randomUUID() }
+  const { brokerId } = own
+  const incarnation = `${own.podUid}/${own.bootId}`
+  const place = { clientType: 1, imei: 'bench', version: '', brokerId, brokerHost: '127.0.0.1', incarnation }
   const recipients = Array.from({ length: users }, (_, index) => ({ appId: 1, userId: `${prefix}-${index}` }))
-  const incarnation = `${randomUUID()}/${randomUUID()}`
-  const place = { clientType: 1, imei: 'bench', version: '', brokerId: 'bench-0', brokerHost: '127.0.0.1', incarnation }
-  for (let at = 0; at < recipients.length; at += pipeline) {
+  for (let at = 0; at < users; at += pipeline) {
     const logins = recipients.slice(at, at + pipeline)
     await Promise.all(logins.map((user) => directory.login({ ...user, ...place, connectionId: randomUUID() })))
   }
@@ -72,6 +52,7 @@ export async function openAppender(
     const to = recipients[next++ % users]
     if (to) await inbox.append({ to, from: 'sender', clientType: 1, messageId: randomUUID(), payload })
   }
+  const running = stack.move()
   return {
     async append(count) {
       for (let done = 0; done < count; done += pipeline) {
@@ -84,6 +65,6 @@ export async function openAppender(
         await Promise.all(Array.from({ length: Math.min(pipeline, count - done) }, appendOne))
       }
     },
-    [Symbol.asyncDispose]: () => closeRedis(redis),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }

@@ -1,9 +1,11 @@
 import { catchUp, fill } from './catch-up.ts'
 import { openGroup, type Group, type GroupOptions } from './group.ts'
 import { startLoad, type Deliveries, type Load, type LoadOptions, type RunOptions } from './load.ts'
+import { startStorm, type Outcome, type Storm, type StormOptions } from './storm.ts'
 
 const loads = new Map<number, Load>()
 const groups = new Map<number, Group>()
+const storms = new Map<number, Storm>()
 let lastId = 0
 
 /** What the process of the load does when it is asked to. Arguments and results go between processes. */
@@ -27,6 +29,13 @@ export const commands = {
   /** Connections that a group has lost. */
   countLost: (id: number): Promise<number> => Promise.resolve(find(groups, id).lost),
   closeGroup: (id: number): Promise<void> => close(groups, id),
+  /** Logs in clients who come back by themselves; resolves with the number of the storm. */
+  async startStorm(options: StormOptions): Promise<number> {
+    const storm = await startStorm(options)
+    storms.set((lastId += 1), storm)
+    return lastId
+  },
+  awaitReturn: (id: number): Promise<Outcome> => find(storms, id).awaitReturn(),
   fill,
   catchUp,
 }

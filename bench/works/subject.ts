@@ -8,6 +8,8 @@ export interface PairsOptions extends PeerOptions {
   readonly pairs: number
   readonly inFlight: number
   readonly payloadBytes: number
+  /** Users are at this gateway and those after it; by default at all. */
+  readonly fromGateway?: number
 }
 
 /** What came, and the CPU time that each group of processes used for it, in µs. */
@@ -19,7 +21,7 @@ export interface Measured extends Deliveries {
 export interface Subject extends AsyncDisposable {
   readonly cluster: PeerCluster
   /** @throws FaultError when messages are lost, doubled or out of order */
-  run(options: RunOptions): Promise<Measured>
+  run(options: RunOptions & { readonly survivors?: boolean }): Promise<Measured>
 }
 
 /** Starts a peer and logs in the users. */
@@ -27,14 +29,23 @@ export async function openSubject(peer: Peer, generator: Generator, options: Pai
   await using stack = new AsyncDisposableStack()
   const cluster = stack.use(await peer.start(options))
   const { wire, urls, durable, pids } = cluster
-  const { pairs, inFlight, payloadBytes } = options
-  const id = await generator.call('openLoad', { wire, urls, pairs, inFlight, payloadBytes, durable })
+  const { pairs, inFlight, payloadBytes, fromGateway = 0 } = options
+  const id = await generator.call('openLoad', {
+    wire,
+    urls: urls.slice(fromGateway),
+    pairs,
+    inFlight,
+    payloadBytes,
+    durable,
+  })
   stack.defer(() => generator.call('closeLoad', id).catch(() => undefined))
   const running = stack.move()
   return {
     cluster,
-    async run(run) {
-      const readCpu = startCpuMeter({ ...pids, load: [generator.pid] })
+    async run({ survivors = false, ...run }) {
+      // A process that is killed meanwhile has no figure at the end.
+      const gateways = survivors ? pids.gateways.slice(fromGateway) : pids.gateways
+      const readCpu = startCpuMeter({ ...pids, gateways, load: [generator.pid] })
       const deliveries = await generator.call('run', { id, ...run })
       const cpu = readCpu()
       checkFaults(peer.title, deliveries)

@@ -20,7 +20,12 @@ export async function openImWire(
   handlers: WireHandlers,
 ): Promise<Wire> {
   const wire = new ImWire(user.userId, kind, handlers)
-  await wire.open(url, user.token ?? `1:${user.userId}`, user.imei ?? 'bench')
+  try {
+    await wire.open(url, user.token ?? `1:${user.userId}`, user.imei ?? 'bench')
+  } catch (error) {
+    wire.close()
+    throw error
+  }
   return wire
 }
 
