@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startChild, type Child } from '../test/kit/servers/child.ts'
+import type { Result } from './report/result.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 const here = fileURLToPath(new URL('..', import.meta.url))
@@ -34,6 +35,65 @@ describe('npm run bench', { skip: process.platform !== 'linux' && 'CPU time is r
     return line.slice(label.length).trim().split(/\s+/).map(Number)
   }
 
+  it('measures peers in turn, and writes table, figures and pictures without a trace of whose machine it was', async () => {
+    await using out = await makeFolder()
+    const { code, lines } = await run(`--only w1a --peers im,floor-ack,nats --rounds 2 --percent 5 --out ${out.path}`)
+    assert.equal(code, 0, lines.join('\n'))
+    const files = await readdir(out.path)
+    assert.deepEqual(files.toSorted(), ['w1a-cpu.svg', 'w1a.json', 'w1a.md'])
+    const texts = await Promise.all(files.map((file) => readFile(join(out.path, file), 'utf8')))
+    for (const text of texts) {
+      for (const trace of [here, directory, out.path, hostname()])
+        assert.ok(!text.includes(trace), `${trace} in ${text}`)
+    }
+    const { rows, rounds, machine } = JSON.parse(await readFile(join(out.path, 'w1a.json'), 'utf8')) as Result
+    assert.equal(rounds, 2)
+    assert.ok(machine.cores > 0 && machine.memoryGb > 0 && machine.cpu !== '', JSON.stringify(machine))
+    assert.match(machine.versions['Redis'] ?? '', /^\d+\.\d+\.\d+$/)
+    assert.match(machine.versions['NATS'] ?? '', /^\d+\.\d+\.\d+$/)
+    assert.deepEqual(
+      rows.map(({ name }) => name),
+      ['im', 'floor-ack', 'nats'],
+    )
+    for (const { name, figures } of rows) {
+      assert.equal(figures['perSecond']?.values.length, 2, name)
+      assert.ok((figures[name === 'nats' ? 'natsUs' : 'gatewaysUs']?.median ?? 0) > 0, name)
+    }
+    assert.equal(rows[2]?.figures['gatewaysUs'], undefined, 'NATS alone has no gateway')
+    assert.ok(
+      lines.some((line) => /^\d+:\d\d left {2}w1a +round 2 of 2: im$/.test(line)),
+      lines.join('\n'),
+    )
+  })
+
+  for (const [fault, text] of [
+    ['lost', /floor with answers: messages lost: [1-9]\d*, doubled: 0, out of order: 0/],
+    ['doubled', /floor with answers: messages lost: 0, doubled: [1-9]\d*, out of order: 0/],
+    ['disordered', /floor with answers: messages lost: \d+, doubled: 0, out of order: [1-9]\d*/],
+  ] as const) {
+    it(`ends red when messages are ${fault}, and says whose`, async () => {
+      await using out = await makeFolder()
+      const args = `--only w1a --peers floor-ack --rounds 1 --percent 5 --out ${out.path} --fault ${fault}`
+      const { code, lines } = await run(args)
+      assert.equal(code, 1, lines.join('\n'))
+      assert.match(lines.join('\n'), text)
+      assert.deepEqual(await readdir(out.path), [], 'no result of such a run is kept')
+    })
+  }
+
+  it('says which works and peers there are', async () => {
+    for (const [args, text] of [
+      ['--only w9', /"w9" is none of w1a, w1b/],
+      ['--peers nobody', /"nobody" is none of im, im-tcp/],
+      ['--only storm --peers floor', /none of these works has such a peer: storm has im/],
+      ['--rounds 0', /give a whole number from 1 to 100/],
+    ] as const) {
+      const { code, lines } = await run(args)
+      assert.equal(code, 1, args)
+      assert.match(lines.join('\n'), text)
+    }
+  })
+
   it('prints what a message costs in two checkouts, and that none was lost', async () => {
     const { code, lines } = await run(`message --pairs 3 --seconds 1 --warm-up 0 --rounds 1 --vs ${here}`)
     assert.equal(code, 0, lines.join('\n'))
@@ -53,22 +113,25 @@ describe('npm run bench', { skip: process.platform !== 'linux' && 'CPU time is r
   })
 
   it('prints what an append costs Redis', async () => {
-    const { code, lines } = await run('append --appends 3000 --users 7 --rounds 2')
+    const { code, lines } = await run('append --appends 3000 --users 7 --rounds 1')
     assert.equal(code, 0, lines.join('\n'))
     for (const figure of parseRow(lines, 'median of A')) assert.ok(figure > 0, lines.join('\n'))
+    assert.ok(!lines.some((line) => line.startsWith('round 2')), 'one round was asked for')
   })
 
   it('says what is wrong with a folder that is no checkout', async () => {
-    const { code, lines } = await run(`message --gateway ${directory}`)
-    assert.equal(code, 1)
-    assert.match(lines.join('\n'), /is no checkout of im-cluster/)
+    for (const command of ['', 'message ']) {
+      const { code, lines } = await run(`${command}--gateway ${directory}`)
+      assert.equal(code, 1)
+      assert.match(lines.join('\n'), /is no checkout of im-cluster/)
+    }
   })
 
   it('leaves nothing behind when it is interrupted', async () => {
     await using child = await start('message --pairs 3 --seconds 100 --rounds 1')
-    // Redis, NATS and two gateways.
+    // The load, Redis, NATS and two gateways.
     let pids: number[] = []
-    while (pids.length < 5 && child.running) {
+    while (pids.length < 6 && child.running) {
       pids = await readChildren(child.pid)
       await delay(50)
     }
@@ -83,6 +146,11 @@ describe('npm run bench', { skip: process.platform !== 'linux' && 'CPU time is r
     assert.deepEqual(left, [])
   })
 })
+
+async function makeFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'im-bench-out-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
 
 /** Those that it has started and that run, with the janitor. */
 async function readChildren(pid: number): Promise<number[]> {

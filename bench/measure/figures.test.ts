@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { checkPlatform, parseStat, readCpu } from './cpu.ts'
+import { startChild } from '../../test/kit/servers/child.ts'
+import { placePair } from '../load/load.ts'
+import { checkPlatform, parseStat, readCpu, startCpuMeter } from './cpu.ts'
 import { Ledger } from '../load/ledger.ts'
 import { findQuantile } from './quantile.ts'
 
@@ -34,6 +36,33 @@ test('CPU time of this process rises while it works', { skip: process.platform !
   const { user, system } = process.cpuUsage()
   assert.ok(Math.abs(before - user - system) < 100_000, 'as Node counts it')
   while (readCpu(process.pid) === before);
+})
+
+test('CPU time is counted by group of processes', { skip: process.platform !== 'linux' }, async () => {
+  const script = (body: string) => startChild(process.execPath, ['--eval', `console.log('up'); ${body}`])
+  await using busy = await script('for (;;);')
+  await using idle = await script('setInterval(() => undefined, 1000)')
+  for (const child of [busy, idle]) await child.waitForLine((line) => line === 'up', 60_000)
+  const readMeter = startCpuMeter({ both: [busy.pid, idle.pid], busy: [busy.pid], idle: [idle.pid], none: [] })
+  let used = readMeter()
+  while (used.busy < 500_000) used = readMeter()
+  assert.ok(used.idle < 250_000, `${used.idle} µs at rest`)
+  assert.ok(used.both >= 500_000 && Math.abs(used.both - used.busy - used.idle) < 50_000, JSON.stringify(used))
+  assert.equal(used.none, 0)
+})
+
+test('partners are at two gateways, and every two gateways are used alike', () => {
+  const uses = new Map<string, number>()
+  for (let pair = 0; pair < 24; pair++) {
+    const [a, b] = placePair(pair, 4)
+    assert.notEqual(a, b)
+    uses.set(`${a} ${b}`, (uses.get(`${a} ${b}`) ?? 0) + 1)
+  }
+  assert.deepEqual(
+    [...uses.values()],
+    Array.from({ length: 12 }, () => 2),
+  )
+  assert.deepEqual(placePair(7, 1), [0, 0])
 })
 
 test('a quantile lies between the values beside it', () => {
