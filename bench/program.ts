@@ -8,6 +8,7 @@ import { findVersions } from './compare/rounds.ts'
 import { checkPlatform } from './measure/cpu.ts'
 import { faults, type Fault } from './peers/floor-options.ts'
 import { peerNames, peers, type PeerName } from './peers/peers.ts'
+import { writePerformancePage } from './report/performance-page.ts'
 import { runWorks } from './run-works.ts'
 import { runQuick } from './quick/run-quick.ts'
 import { works } from './works/works.ts'
@@ -22,6 +23,7 @@ interface Options {
   readonly fault?: Fault
   readonly quick?: true
   readonly write?: true
+  readonly table?: true
 }
 
 const here = fileURLToPath(new URL('..', import.meta.url))
@@ -50,6 +52,7 @@ export function buildProgram(print: (line: string) => void): Command {
       'two minutes: ratios to the floor against bench/baseline.json; ends with code 1 when one has doubled',
     )
     .option('--write', 'with --quick: writes bench/baseline.json anew')
+    .option('--table', 'measures nothing: writes the tables of docs/performance.md anew, from bench/results')
     .addOption(new Option('--fault <kind>', 'what the floor does wrong, for tests').choices(faults).hideHelp())
     .addHelpText('after', buildHelp)
     .action((options: Options) => run(options, print))
@@ -62,6 +65,7 @@ export function buildProgram(print: (line: string) => void): Command {
 }
 
 async function run(options: Options, print: (line: string) => void): Promise<void> {
+  if (options.table) return await writePerformancePage()
   const { only, peers, rounds, gateway, out, percent, fault } = options
   const root = findVersions(gateway, undefined)[0]?.folder ?? gateway
   if (options.quick) {
@@ -74,7 +78,7 @@ async function run(options: Options, print: (line: string) => void): Promise<voi
     root,
     scale: percent / 100,
     out,
-    command: `npm run bench -- --rounds ${rounds} --only`,
+    command: `npm run bench -- --rounds ${rounds}${percent === 100 ? '' : ` --percent ${percent}`} --only`,
     fault,
     print,
   })

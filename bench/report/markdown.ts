@@ -15,12 +15,17 @@ export function buildPage(result: Result): string {
   return [
     `# ${title}`,
     description,
-    `Median of ${rounds} rounds, in brackets the least and the most; lost, doubled, disordered: none. By \`${command}\`, ${date}.`,
+    `${describeRounds(rounds)}; lost, doubled, disordered: none. By \`${command}\`, ${date}.`,
     table,
     ...pictures,
     describeMachine(machine),
     '',
   ].join('\n\n')
+}
+
+/** What the figures of so many rounds are. */
+function describeRounds(rounds: number): string {
+  return rounds === 1 ? 'One round' : `Median of ${rounds} rounds, in brackets the least and the most`
 }
 
 /** `24.9 (23.1–26.0)`, or a dash where there is none. */

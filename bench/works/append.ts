@@ -56,7 +56,7 @@ async function runAppends(context: WorkContext): Promise<void> {
       for (const { subject, slices } of subjects) slices.push(await subject.measure())
     }
     for (const { name, slices } of subjects) {
-      const memory = name === 'im' && scale === 1 ? await weigh(root, context) : {}
+      const memory = name === 'im' ? await weigh(context) : {}
       context.record(name, { ...averageOf(slices), ...memory })
     }
   }
@@ -69,21 +69,23 @@ function averageOf(slices: readonly Figures[]): Figures {
 }
 
 /** Bytes of Redis of a session with its entry in the index, of a user's first message, of a further one, and of what knows retries. */
-async function weigh(root: string, context: WorkContext): Promise<Figures> {
+async function weigh(context: WorkContext): Promise<Figures> {
   context.step('weighing sessions and messages')
+  const { root } = context
+  const weighed = Math.ceil(WEIGHED * Math.min(1, context.scale))
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await startRedis({ persistent: false }))
   using client = connectForInfo(server.url)
   const read = () => readInfo(client, 'memory', 'used_memory')
-  const options = { users: WEIGHED, pipeline: PIPELINE, payload: PAYLOAD_BYTES }
+  const options = { users: weighed, pipeline: PIPELINE, payload: PAYLOAD_BYTES }
   // What a connection and the scripts take is not weighed.
   stack.use(await openAppender(root, server.url, { ...options, users: 1 }, 'warm-up'))
   const empty = await read()
   const appender = stack.use(await openAppender(root, server.url, options))
   const loggedIn = await read()
-  await appender.append(WEIGHED)
+  await appender.append(weighed)
   const first = await read()
-  await appender.append(WEIGHED * FURTHER)
+  await appender.append(weighed * FURTHER)
   const further = await read()
   let cursor = '0'
   do {
@@ -91,11 +93,11 @@ async function weigh(root: string, context: WorkContext): Promise<Figures> {
     cursor = next
     if (keys.length > 0) await client.del(...keys)
   } while (cursor !== '0')
-  const all = WEIGHED * (1 + FURTHER)
+  const all = weighed * (1 + FURTHER)
   return {
-    session: (loggedIn - empty) / WEIGHED,
-    first: (first - loggedIn) / WEIGHED,
-    further: (further - first) / (WEIGHED * FURTHER),
+    session: (loggedIn - empty) / weighed,
+    first: (first - loggedIn) / weighed,
+    further: (further - first) / (weighed * FURTHER),
     dedupe: (further - (await read())) / all,
   }
 }

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { test } from 'node:test'
+import { works } from '../works/works.ts'
+import { readResults } from './files.ts'
+import { fillPage } from './performance-page.ts'
+import { buildTargetTable, judgeTarget } from './performance-table.ts'
+import type { Result } from './result.ts'
+import { buildSizingTable } from './sizing.ts'
+import { targets, type Target } from './targets.ts'
+
+const page = new URL('../../docs/performance.md', import.meta.url)
+const folder = fileURLToPath(new URL('../results', import.meta.url))
+
+test('docs/performance.md has the figures of bench/results', async () => {
+  const text = await readFile(page, 'utf8')
+  assert.equal(
+    text,
+    await fillPage(text, await readResults(folder)),
+    'it is out of date; run: npm run bench -- --table',
+  )
+  for (const marker of ['targets', 'machines', 'sizing']) assert.ok(text.includes(`<!-- bench: ${marker} -->`), marker)
+})
+
+test('docs/performance.md shows every work and its pictures', async () => {
+  const text = await readFile(page, 'utf8')
+  for (const { name, plots } of works) {
+    assert.ok(text.includes(`\`${name}\``), name)
+    for (const plot of plots)
+      assert.ok(text.includes(`../bench/results/${name}-${plot.name}.svg`), `${name}-${plot.name}`)
+  }
+})
+
+test('every target names a figure of a work', () => {
+  for (const { label, work: name, column, row } of targets) {
+    const work = works.find((one) => one.name === name)
+    assert.ok(work && column in work.columns, label)
+    assert.ok(
+      work.peers.some((peer) => row === peer || row.startsWith(`${peer} × `) || row.startsWith(`${peer}, `)),
+      label,
+    )
+  }
+})
+
+test('a target is met, missed, or cannot be told', () => {
+  const summary = (median: number) => ({ us: { median, min: median, max: median, values: [median] } })
+  const rows = [
+    { name: 'im', figures: summary(13) },
+    { name: 'floor', figures: summary(10) },
+  ]
+  const results = new Map([['w0', { rows } as unknown as Result]])
+  const target = { label: '', work: 'w0', row: 'im', column: 'us', decimals: 0, before: '', target: '' }
+  for (const [bound, verdict] of [
+    [{ times: 13 }, 'yes'],
+    [{ times: 12 }, 'no'],
+    [{ times: 13, atLeast: true }, 'yes'],
+    [{ times: 14, atLeast: true }, 'no'],
+    [{ times: 1.3, of: 'floor' }, 'yes'],
+    [{ times: 1.2, of: 'floor' }, 'no'],
+    [{ times: 2, of: 'floor', below: 'floor' }, 'no'],
+    [{ times: 1, of: 'nobody' }, '–'],
+    [{ times: Infinity }, '–'],
+  ] as [Target['bound'], string][]) {
+    assert.equal(judgeTarget(results, { ...target, bound }), verdict, JSON.stringify(bound))
+  }
+})
+
+test('tables have dashes where nothing was measured', () => {
+  assert.ok(!/NaN|Infinity|undefined/.test(buildTargetTable(new Map()) + buildSizingTable(new Map())))
+})

@@ -1,0 +1,32 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { format } from 'prettier'
+import { readResults } from './files.ts'
+import { buildMachineList, buildTargetTable, type Results } from './performance-table.ts'
+import { buildSizingTable } from './sizing.ts'
+
+const page = fileURLToPath(new URL('../../docs/performance.md', import.meta.url))
+const results = fileURLToPath(new URL('../results', import.meta.url))
+
+const tables: Readonly<Record<string, (results: Results) => string>> = {
+  targets: buildTargetTable,
+  machines: buildMachineList,
+  sizing: buildSizingTable,
+}
+
+/** Fills what stands between the markers of a page with tables of the results. */
+export async function fillPage(text: string, found: Results): Promise<string> {
+  const filled = text.replaceAll(
+    /(<!-- bench: (\w+) -->\n)[^]*?(\n<!-- \/bench -->)/g,
+    (whole, begin: string, name: string, end: string) => {
+      const build = tables[name]
+      return build ? `${begin}\n${build(found)}\n${end}` : whole
+    },
+  )
+  return format(filled, { parser: 'markdown', printWidth: 120 })
+}
+
+/** Writes the tables of docs/performance.md anew, from bench/results. */
+export async function writePerformancePage(): Promise<void> {
+  await writeFile(page, await fillPage(await readFile(page, 'utf8'), await readResults(results)))
+}
