@@ -81,6 +81,14 @@ describe('npm run bench', { skip: process.platform !== 'linux' && 'CPU time is r
     })
   }
 
+  it('leaves out a work that cannot run here, and says what it needs', async () => {
+    await using child = await startChild(process.execPath, [main, '--only', 'image'], {
+      env: { ...process.env, TMPDIR: directory, DOCKER_HOST: 'tcp://127.0.0.1:1' },
+    })
+    assert.equal((await child.exited).code, 1)
+    assert.match(child.lines.join('\n'), /image cannot run: it needs Docker; install it/)
+  })
+
   it('says which works and peers there are', async () => {
     for (const [args, text] of [
       ['--only w9', /"w9" is none of w1a, w1b/],

@@ -26,7 +26,8 @@ export interface RunOptions {
  * @throws FaultError as soon as messages of a peer go wrong
  */
 export async function runWorks(options: RunOptions): Promise<Result[]> {
-  const { plan, rounds, print } = options
+  const { rounds, print } = options
+  const plan = await leaveOutLacking(options)
   if (plan.some(({ peers }) => peers.some((peer) => peer.startsWith('socketio')))) await installPeers(print)
   const estimates = plan.map(({ work, peers }) => work.estimateSeconds(peers.length, rounds) * options.scale)
   print(plan.map(({ work }, index) => `${work.name} ${formatTime(estimates[index] ?? 0)}`).join(', '))
@@ -40,6 +41,17 @@ export async function runWorks(options: RunOptions): Promise<Result[]> {
     if (options.out !== undefined) await writeResult(options.out, result)
   }
   return results
+}
+
+/** Without works that cannot run here, which are told; where that leaves none it is an error. */
+async function leaveOutLacking({ plan, print }: RunOptions): Promise<RunOptions['plan']> {
+  const obstacles = await Promise.all(plan.map(async ({ work }) => work.lacks?.()))
+  const told = plan.flatMap(({ work }, index) =>
+    obstacles[index] ? [`${work.name} cannot run: ${obstacles[index]}`] : [],
+  )
+  if (told.length === plan.length) throw new Error(told.join('\n'))
+  for (const text of told) print(text)
+  return plan.filter((_, index) => obstacles[index] === undefined)
 }
 
 async function runWork(

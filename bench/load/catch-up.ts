@@ -48,13 +48,12 @@ export async function fill({ wire, url, recipients, count, payloadBytes }: FillO
 async function fillOne(wire: WireName, url: string, to: string, count: number, kind: MessageKind): Promise<void> {
   const done = Promise.withResolvers<void>()
   let [sent, answered] = [0, 0]
-  let sender: Wire | undefined
   const send = () => {
     if (sent === count) return
     sent += 1
-    sender?.send(to, sent, 0)
+    sender.send(to, sent, 0)
   }
-  sender = await wires[wire].open(url, { userId: `to-${to}` }, kind, {
+  const sender: Wire = await wires[wire].open(url, { userId: `to-${to}` }, kind, {
     onMessage: () => undefined,
     onAnswer() {
       answered += 1

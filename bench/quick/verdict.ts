@@ -1,5 +1,5 @@
 /** What is wrong only when it is grossly so: shorter runs, busy machines and other kinds of CPU move a ratio by less. */
-export const MARGIN = 2
+const MARGIN = 2
 
 export interface Verdict {
   readonly name: string

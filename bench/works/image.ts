@@ -30,16 +30,16 @@ export const image: Work = {
   },
   plots: [],
   estimateSeconds: (_, rounds) => 60 + rounds * 12,
+  async lacks() {
+    const isThere = await docker('version', '--format', '{{.Server.Version}}').then(Boolean, () => false)
+    return isThere
+      ? undefined
+      : 'it needs Docker; install it (docs.docker.com/engine/install), and see that "docker version" works'
+  },
   run: runImage,
 }
 
 async function runImage(context: WorkContext): Promise<void> {
-  await docker('version', '--format', '{{.Server.Version}}').catch((error: unknown) => {
-    const advice = 'start Docker, and see that "docker version" works'
-    throw new Error(`the work "image" needs Docker: ${advice}; the other works run without it, see --only`, {
-      cause: error,
-    })
-  })
   context.step('docker build')
   await docker('build', '--quiet', '--tag', IMAGE, context.root)
   const imageMb = Number(await docker('image', 'inspect', '--format', '{{.Size}}', IMAGE)) / 1e6
@@ -71,10 +71,8 @@ async function startOnce(name: string, redisUrl: string, natsUrl: string): Promi
     await until('a gateway of the image is ready', isReady)
     const readyAt = Date.now()
     const state = await docker('inspect', '--format', '{{.State.Pid}} {{.State.StartedAt}}', name)
-    const [pid = 0, startedAt = ''] = state.split(' ').map((word, index) => (index === 0 ? Number(word) : word)) as [
-      number,
-      string,
-    ]
+    const [word, startedAt = ''] = state.split(' ')
+    const pid = Number(word)
     const cpuSeconds = readCpu(pid) / 1e6
     await delay(REST_MS)
     return { seconds: (readyAt - Date.parse(startedAt)) / 1000, cpuSeconds, restMb: readRss(pid) / 2 ** 20 }

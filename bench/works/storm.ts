@@ -1,5 +1,6 @@
 import { startGenerator } from '../load/generator.ts'
 import { startCpuMeter } from '../measure/cpu.ts'
+import { lacksOpenFiles } from '../measure/open-files.ts'
 import { peers } from '../peers/peers.ts'
 import { openSubject } from './subject.ts'
 import type { Work, WorkContext } from './work.ts'
@@ -29,6 +30,7 @@ export const storm: Work = {
   },
   plots: [],
   estimateSeconds: (_, rounds) => rounds * 28,
+  lacks: () => Promise.resolve(lacksOpenFiles(CLIENTS)),
   async run(context) {
     for (let round = 1; round <= context.rounds; round++) await runRound(context, round)
   },
@@ -42,7 +44,8 @@ async function runRound(context: WorkContext, round: number): Promise<void> {
   context.step(`round ${round} of ${rounds}: logging in`)
   const sizes = { pairs: LIVE_PAIRS, inFlight: 32, payloadBytes: 128, fromGateway: 1 }
   const subject = stack.use(await openSubject(peers.im, live, { ...sizes, gateways: 3, root, fault }))
-  const { urls, pids, wire, kill } = subject.cluster
+  const { cluster } = subject
+  const { urls, pids, wire } = cluster
   const [url = '', ...others] = urls
   const count = Math.ceil(CLIENTS * scale)
   const id = await returning.call('startStorm', { wire, url, others, count })
@@ -51,7 +54,7 @@ async function runRound(context: WorkContext, round: number): Promise<void> {
   context.step(`round ${round} of ${rounds}: the kill`)
   const readCpu = startCpuMeter({ survivors: pids.gateways.slice(1) })
   const running = subject.run({ ms: LIVE_MS, rate: LIVE_RATE, survivors: true })
-  kill?.(0)
+  cluster.kill?.(0)
   const { ms, ...counts } = await returning.call('awaitReturn', id)
   const clientUs = readCpu().survivors / count
   const { p99Ms } = await running

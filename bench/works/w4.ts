@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startGenerator, type Generator } from '../load/generator.ts'
 import { startCpuMeter } from '../measure/cpu.ts'
 import { readRss } from '../measure/memory.ts'
+import { lacksOpenFiles } from '../measure/open-files.ts'
 import { readRedisCommands } from '../measure/redis-info.ts'
 import type { PeerCluster } from '../peers/peer.ts'
 import { peers, type PeerName } from '../peers/peers.ts'
@@ -34,6 +35,7 @@ export const w4: Work = {
     { kind: 'bars', name: 'memory', title: 'RSS a connection at rest, KB', columns: ['bytes'] },
   ],
   estimateSeconds: (peers) => peers * 18 + REST_MS / 1000,
+  lacks: () => Promise.resolve(lacksOpenFiles(CONNECTIONS)),
   run: runAtRest,
 }
 

@@ -60,18 +60,18 @@ async function runCleanups(context: WorkContext): Promise<void> {
     await client.config('SET', 'slowlog-log-slower-than', String(SLOW_US), 'slowlog-max-len', '4096')
     await client.slowlog('RESET')
     const before = process.cpuUsage()
-    let cleaning = true
+    const cleaning = new AbortController()
     const live: number[] = []
     const traffic = (async () => {
-      while (cleaning) live.push((await subject.run({ ms: 1000, rate: LIVE_RATE })).p99Ms)
+      while (!cleaning.signal.aborted) live.push((await subject.run({ ms: 1000, rate: LIVE_RATE })).p99Ms)
     })()
     const passes = [await cleaner.pass(dead), await cleaner.pass(dead)]
     const { user, system } = process.cpuUsage(before)
-    cleaning = false
+    cleaning.abort()
     await traffic
     const slow = (await client.slowlog('GET', 4096)) as [id: number, time: number, us: number][]
-    const left2 = passes.reduce((sum, { removed }) => sum + removed, 0)
-    if (left2 !== sessions || !passes[1]?.finished) throw new Error(`${left2} of ${sessions} sessions were removed`)
+    const gone = passes.reduce((sum, { removed }) => sum + removed, 0)
+    if (gone !== sessions || !passes[1]?.finished) throw new Error(`${gone} of ${sessions} sessions were removed`)
     const [first = 0, second = 0] = passes.map(({ ms }) => ms / 1000)
     context.record('im', {
       seconds: first + second,

@@ -32,6 +32,8 @@ export interface Work {
   readonly plots: readonly Plot[]
   /** About how long it takes, for so many peers and rounds. */
   estimateSeconds(peers: number, rounds: number): number
+  /** What is missing on this machine, and how to get it; undefined when nothing is. */
+  lacks?(): Promise<string | undefined>
   run(context: WorkContext): Promise<void>
 }
 
