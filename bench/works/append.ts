@@ -11,8 +11,8 @@ const PIPELINE = 100
 const PAYLOAD_BYTES = 128
 const SLICES = 5
 /** Users whose inboxes are weighed, and messages after the first of each. */
-const WEIGHED = 10_000
-const FURTHER = 4
+const WEIGHED = 1000
+const FURTHER = 99
 
 export const append: Work = {
   name: 'append',
@@ -20,7 +20,7 @@ export const append: Work = {
   description:
     'Appends of 128 bytes to the inboxes of 200 users with a session each, 100 at once, by the code of session/ without any gateway: ' +
     'CPU time of Redis, the time of that in scripts, and CPU time of the caller. Then the memory of Redis: of a session, of the only ' +
-    'message of each of 10,000 users, of each of 4 more, and how much of a message is there to recognise a retry. "redis" is RPUSH of ' +
+    'message of each of 1,000 users, of each of 99 more, and how much of a message is there to recognise a retry. "redis" is RPUSH of ' +
     'as many bytes, 100 at once, as a limit.',
   peers: ['im', 'redis'],
   columns: {
@@ -36,7 +36,7 @@ export const append: Work = {
     { kind: 'bars', name: 'cpu', title: 'CPU µs of Redis per append', columns: ['redis'] },
     { kind: 'bars', name: 'memory', title: 'Bytes of Redis for a further message of 128 bytes', columns: ['further'] },
   ],
-  estimateSeconds: (peers, rounds) => rounds * (peers > 1 ? 25 : 22),
+  estimateSeconds: (peers, rounds) => rounds * (peers > 1 ? 24 : 21),
   run: runAppends,
 }
 
@@ -72,7 +72,7 @@ function averageOf(slices: readonly Figures[]): Figures {
 async function weigh(context: WorkContext): Promise<Figures> {
   context.step('weighing sessions and messages')
   const { root } = context
-  const weighed = Math.ceil(WEIGHED * Math.min(1, context.scale))
+  const weighed = Math.ceil(WEIGHED * Math.min(1, Math.max(0.3, context.scale)))
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await startRedis({ persistent: false }))
   using client = connectForInfo(server.url)

@@ -29,7 +29,7 @@ export const image: Work = {
     imageMb: { title: 'image, MB', decimals: 0 },
   },
   plots: [],
-  estimateSeconds: (_, rounds) => 60 + rounds * 12,
+  estimateSeconds: (_, rounds) => 40 + rounds * 10,
   async lacks() {
     const isThere = await docker('version', '--format', '{{.Server.Version}}').then(Boolean, () => false)
     return isThere

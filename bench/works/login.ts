@@ -25,7 +25,7 @@ export const login: Work = {
     perSecond: { title: 'logins/s', decimals: 0 },
   },
   plots: [{ kind: 'bars', name: 'cpu', title: 'CPU µs per login', columns: ['gatewaysUs', 'redisUs'] }],
-  estimateSeconds: (peers, rounds) => peers * (3 + (1 + rounds) * 4),
+  estimateSeconds: (peers, rounds) => peers * (3 + (1 + rounds) * 3.5),
   async run(context) {
     await using stack = new AsyncDisposableStack()
     const generator = stack.use(startGenerator())

@@ -18,10 +18,10 @@ export const pairsColumns = {
 const PAIRS = 100
 const PAYLOAD_BYTES = 128
 const IN_FLIGHT = 32
-const WARM_UP_MS = 7_000
-const SLICE_MS = 5_000
+const WARM_UP_MS = 6_000
+const SLICE_MS = 4_000
 /** Starting a peer and logging in its users, about. */
-const START_SECONDS = 5
+const START_SECONDS = 2.5
 
 export function estimatePairs(peers: number, rounds: number): number {
   return peers * (START_SECONDS + WARM_UP_MS / 1000 + rounds * (SLICE_MS / 1000 + 0.5))

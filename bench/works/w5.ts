@@ -9,7 +9,7 @@ const SIZES = [2, 4, 8, 16] as const
 const MESSAGES_PER_SECOND = 2000
 /** Of full load for each gateway of a cluster, so that each has had as much to warm up with. */
 const WARM_UP_MS_PER_GATEWAY = 1000
-const SLICE_MS = 3000
+const SLICE_MS = 2500
 
 export const w5: Work = {
   name: 'w5',

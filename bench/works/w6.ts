@@ -15,7 +15,7 @@ export const w6: Work = {
   description:
     'A device connects and gets the 50,000 messages of 128 bytes that wait in its inbox; then 100 devices of as many users get 1,000 ' +
     'each, at once. All at one gateway. Messages a second are from the connection to the last message.',
-  peers: ['im', 'im-tcp'],
+  peers: ['im'],
   columns: {
     perSecond: { title: 'messages/s', decimals: 0 },
     gatewaysUs: { title: 'gateway µs', decimals: 1 },

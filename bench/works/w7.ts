@@ -33,7 +33,7 @@ export const w7: Work = {
     callerUs: { title: 'caller µs a session', decimals: 1 },
   },
   plots: [],
-  estimateSeconds: (_, rounds) => 15 + rounds * 35,
+  estimateSeconds: (_, rounds) => 15 + rounds * 30,
   run: runCleanups,
 }
 
