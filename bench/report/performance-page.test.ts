@@ -23,6 +23,16 @@ test('docs/performance.md has the figures of bench/results', async () => {
   for (const marker of ['targets', 'machines', 'sizing']) assert.ok(text.includes(`<!-- bench: ${marker} -->`), marker)
 })
 
+test('what stands between markers is written anew, also where nothing does yet, and nothing else', async () => {
+  const text =
+    'a\n\n<!-- bench: targets -->\n<!-- /bench -->\n\nb\n\n<!-- bench: sizing -->\n\nold\n\n<!-- /bench -->\n\nc\n'
+  const filled = await fillPage(text, new Map())
+  assert.equal(filled.match(/^[abc]$/gm)?.length, 3, filled)
+  assert.equal(filled.match(/<!-- \/bench -->/g)?.length, 2, filled)
+  assert.ok(filled.includes('connections at rest') && !filled.includes('old'), filled)
+  assert.equal(await fillPage(filled, new Map()), filled)
+})
+
 test('docs/performance.md shows every work and its pictures', async () => {
   const text = await readFile(page, 'utf8')
   for (const { name, plots } of works) {

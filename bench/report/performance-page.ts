@@ -17,10 +17,10 @@ const tables: Readonly<Record<string, (results: Results) => string>> = {
 /** Fills what stands between the markers of a page with tables of the results. */
 export async function fillPage(text: string, found: Results): Promise<string> {
   const filled = text.replaceAll(
-    /(<!-- bench: (\w+) -->\n)[^]*?(\n<!-- \/bench -->)/g,
+    /(<!-- bench: (\w+) -->)[^]*?(<!-- \/bench -->)/g,
     (whole, begin: string, name: string, end: string) => {
       const build = tables[name]
-      return build ? `${begin}\n${build(found)}\n${end}` : whole
+      return build ? `${begin}\n\n${build(found)}\n\n${end}` : whole
     },
   )
   return format(filled, { parser: 'markdown', printWidth: 120 })
