@@ -82,5 +82,17 @@ async function runWork(
   const { name, title, description, columns, plots } = work
   const date = new Date().toISOString().slice(0, 10)
   const rows = buildRows(records, columns)
-  return { work: name, title, description, command: `${command} ${name}`, date, rounds, machine, columns, rows, plots }
+  return {
+    work: name,
+    title,
+    description,
+    command: `${command} ${name}`,
+    date,
+    rounds,
+    scale,
+    machine,
+    columns,
+    rows,
+    plots,
+  }
 }

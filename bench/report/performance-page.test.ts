@@ -59,7 +59,7 @@ test('a target is met, missed, or cannot be told', () => {
     { name: 'im', figures: summary(13) },
     { name: 'floor', figures: summary(10) },
   ]
-  const results = new Map([['w0', { rows } as unknown as Result]])
+  const results = new Map([['w0', { rows, scale: 1 } as unknown as Result]])
   const target = { label: '', work: 'w0', row: 'im', column: 'us', decimals: 0, before: '', target: '' }
   for (const [bound, verdict] of [
     [{ times: 13 }, 'yes'],
@@ -74,6 +74,8 @@ test('a target is met, missed, or cannot be told', () => {
   ] as [Target['bound'], string][]) {
     assert.equal(judgeTarget(results, { ...target, bound }), verdict, JSON.stringify(bound))
   }
+  const short = new Map([['w0', { rows, scale: 0.1 } as unknown as Result]])
+  assert.equal(judgeTarget(short, { ...target, bound: { times: 13 } }), '–', 'by a short look')
 })
 
 test('tables have dashes where nothing was measured', () => {

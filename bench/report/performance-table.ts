@@ -18,12 +18,13 @@ export function buildTargetTable(results: Results): string {
   return buildTable(['', '0.2.0', 'now', 'target', 'met', 'beside it', 'work'], rows)
 }
 
-/** `yes`, `no`, or a dash where there is nothing to compare. */
+/** `yes`, `no`, or a dash where there is nothing to compare, or only a short look was had. */
 export function judgeTarget(results: Results, target: Target): string {
   const { times, of, atLeast, below } = target.bound
   const now = findMedian(results, target, target.row)
   const other = of === undefined ? 1 : findMedian(results, target, of)
-  if (now === undefined || other === undefined || times === Infinity) return '–'
+  const short = results.get(target.work)?.scale !== 1
+  if (short || now === undefined || other === undefined || times === Infinity) return '–'
   const limit = times * other
   const rival = below === undefined ? Infinity : (findMedian(results, target, below) ?? Infinity)
   return (atLeast ? now >= limit : now <= limit) && now < rival ? 'yes' : 'no'
@@ -31,12 +32,9 @@ export function judgeTarget(results: Results, target: Target): string {
 
 /** Where and when each work was measured. */
 export function buildMachineList(results: Results): string {
-  return [...results.values()]
-    .map(
-      ({ work, rounds, date, machine }) =>
-        `- \`${work}\`: ${date}, ${rounds === 1 ? '1 round' : `${rounds} rounds`}. ${describeMachine(machine)}`,
-    )
-    .join('\n')
+  const describe = ({ work, command, date, machine }: Result) =>
+    `- \`${work}\`: ${date}, by \`${command}\`. ${describeMachine(machine)}`
+  return [...results.values()].map(describe).join('\n')
 }
 
 function findMedian(results: Results, { work, column }: Target, row: string): number | undefined {

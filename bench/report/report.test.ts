@@ -29,6 +29,7 @@ const result: Result = {
   command: 'npm run bench -- --only w0',
   date: '2026-11-26',
   rounds: 3,
+  scale: 1,
   machine: { cpu: 'A CPU', cores: 2, memoryGb: 8, system: 'linux x64', versions: { Node: '26.0.0' }, loadBefore: 0.1 },
   columns,
   rows: buildRows(records, columns),

@@ -26,6 +26,8 @@ export interface Result {
   /** Day, as `2026-11-26`. */
   readonly date: string
   readonly rounds: number
+  /** 1, or less where durations and counts were cut short. */
+  readonly scale: number
   readonly machine: Machine
   readonly columns: Columns
   readonly rows: readonly ResultRow[]
