@@ -87,12 +87,15 @@ async function weigh(context: WorkContext): Promise<Figures> {
   const first = await read()
   await appender.append(weighed * FURTHER)
   const further = await read()
-  let cursor = '0'
-  do {
-    const [next, keys] = await client.scan(cursor, 'MATCH', '*dedupe*', 'COUNT', 5000)
-    cursor = next
-    if (keys.length > 0) await client.del(...keys)
-  } while (cursor !== '0')
+  // The second is 0.2.0's.
+  for (const pattern of ['*:seen:*', '*:dedupe:*']) {
+    let cursor = '0'
+    do {
+      const [next, keys] = await client.scan(cursor, 'MATCH', pattern, 'COUNT', 5000)
+      cursor = next
+      if (keys.length > 0) await client.del(...keys)
+    } while (cursor !== '0')
+  }
   const all = weighed * (1 + FURTHER)
   return {
     session: (loggedIn - empty) / weighed,
