@@ -11,6 +11,8 @@ import { operatorPods } from '../test/kit/kubernetes/operator.ts'
 import { openClient, Traffic, urls } from '../test/kit/kubernetes/traffic.ts'
 import { ReleaseCluster } from './support/release-cluster.ts'
 
+/** Of users who write to each other. */
+const PAIRS = 4
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 interface Crd extends KubeObject {
@@ -42,7 +44,7 @@ describe('helm upgrade from the release before, with clients connected', { skip 
     cluster = await ReleaseCluster.createOnServers()
     await cluster.install({ image: formerImage, folder: former.folder })
     await cluster.waitUntilSettled(2)
-    traffic = await Traffic.start(cluster)
+    traffic = await Traffic.start(cluster, PAIRS)
   })
   after(async () => {
     await traffic[Symbol.asyncDispose]()
@@ -98,6 +100,14 @@ describe('helm upgrade from the release before, with clients connected', { skip 
     await traffic.flows()
     await using newcomer = await openClient(cluster, 'newcomer', urls.tcp)
     assert.equal((await newcomer.send('nobody', 'by the key of before')).seq, 1)
+  })
+
+  test('then every inbox that is written to becomes a list, as no gateway of the former release is left', async () => {
+    await waitFor('an inbox of each recipient that is a list', 180_000, async () => {
+      const lists = await cluster.redis('--scan', '--pattern', '*recipient-*:inbox:list')
+      return lists.split('\n').filter((key) => key !== '').length === PAIRS
+    })
+    await traffic.flowsForAll()
   })
 
   test('no message was lost', async () => {
