@@ -20,6 +20,8 @@ import type { Troubles } from '../troubles.ts'
 const PROBE_MS = 1_000
 /** How old the last returned probe may be for the bus to count as working. */
 const PROBE_VALID_MS = 3_000
+/** Between two comparisons while nothing comes from other brokers: messages are late then, and do not wait for the end of it. */
+const COMPARE_AWAY_MS = 8_000
 const DRAIN_TIMEOUT_MS = 2_000
 /** Of the gateway's free memory, what may be handed to NATS and not be known to have arrived. */
 const SHARE = 1 / 2
@@ -92,6 +94,7 @@ export class Bus implements AsyncDisposable {
   #connected = true
   #probes = 0
   #probedAt = -Infinity
+  #comparedAt = -Infinity
 
   private constructor(nats: NatsConnection, context: BusContext) {
     const { settings, bootId, secrets, memory, metrics, troubles, logger } = context
@@ -317,6 +320,10 @@ export class Bus implements AsyncDisposable {
   /** Once a second. */
   #tick(): void {
     this.#senders.tick()
+    if (!this.working && performance.now() - this.#comparedAt >= COMPARE_AWAY_MS) {
+      this.#comparedAt = performance.now()
+      this.#events.compare()
+    }
     if (!this.#connected) return
     this.#receivers.tick()
     this.#probe()
