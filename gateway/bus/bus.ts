@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { DebugEvents, ErrorCode, Events, type NatsConnection, type NatsError, type Subscription } from 'nats'
+import type { BusContext, BusEvents } from './bus-context.ts'
 import { buildRoute, encodeHead, isBinaryMessage, readHead, readRecords } from './binary-message.ts'
 import { isMissed, type BusRecord, type Place } from './bus-record.ts'
 import { decodeJsonRecords } from './json-records.ts'
@@ -10,7 +11,7 @@ import { Senders } from './senders.ts'
 import { atEndOfTurn } from '../../server/cork.ts'
 import { GatewayError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
-import type { MemoryAccount, MemoryBudget } from '../memory/memory-budget.ts'
+import type { MemoryAccount } from '../memory/memory-budget.ts'
 import type { Metrics } from '../metrics.ts'
 import { connectNats, isRefusal, NATS_REFUSES, reconnectNats } from './nats-connection.ts'
 import type { SecretValues } from '../secrets/secrets.ts'
@@ -31,25 +32,6 @@ const CONFIRM_BYTES = 65_536
 const RECORD_BYTES = 256
 /** A right that was refused counts as missing for so long: NATS does not say when it is granted. */
 const FORBIDDEN_MS = 60_000
-
-export interface BusEvents {
-  /** A record from another broker, with the frame that it carries (empty when none), and where an answer goes. */
-  record(record: BusRecord, frame: Uint8Array, from: Place): void
-  /** Records may have been lost: all that this broker holds is to be compared with Redis. */
-  compare(): void
-}
-
-export interface BusContext {
-  readonly settings: GatewaySettings
-  /** Of this process. */
-  readonly bootId: string
-  /** Those in use, whenever they are asked for. */
-  readonly secrets: () => SecretValues
-  readonly memory: MemoryBudget
-  readonly metrics: Metrics
-  readonly troubles: Troubles
-  readonly logger: Logger
-}
 
 /** Why a record was not sent. */
 export type Lost = 'bus_away' | 'memory' | 'too_long'
