@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /**
  * One message as a list holds it (entry.lua has the same): seq and sentAt, 6 bytes each, which Redis puts in front; then the part that a gateway
@@ -45,7 +45,7 @@ const DIGEST_BYTES = 8
  * found is compared by sender and messageId, as long as it is retained.
  */
 export function digestOf(tail: Buffer, payloadAt: number): Buffer {
-  return createHash('sha256').update(tail.subarray(1, payloadAt)).digest().subarray(0, DIGEST_BYTES)
+  return hash('sha256', tail.subarray(1, payloadAt), 'buffer').subarray(0, DIGEST_BYTES)
 }
 
 /** Reads an entry. */
