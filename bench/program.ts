@@ -8,7 +8,7 @@ import { findVersions } from './compare/rounds.ts'
 import { checkPlatform } from './measure/cpu.ts'
 import { faults, type Fault } from './peers/floor-options.ts'
 import { peerNames, peers, type PeerName } from './peers/peers.ts'
-import { writePerformancePage } from './report/performance-page.ts'
+import { writePerformancePages } from './report/performance-page.ts'
 import { runWorks } from './run-works.ts'
 import { runQuick } from './quick/run-quick.ts'
 import { works } from './works/works.ts'
@@ -52,7 +52,10 @@ export function buildProgram(print: (line: string) => void): Command {
       'two minutes: ratios to the floor against bench/baseline.json; ends with code 1 when one has doubled',
     )
     .option('--write', 'with --quick: writes bench/baseline.json anew')
-    .option('--table', 'measures nothing: writes the tables of docs/performance.md anew, from bench/results')
+    .option(
+      '--table',
+      'measures nothing: writes the tables of docs/performance.md and README.md anew, from bench/results',
+    )
     .addOption(new Option('--fault <kind>', 'what the floor does wrong, for tests').choices(faults).hideHelp())
     .addHelpText('after', buildHelp)
     .action((options: Options) => run(options, print))
@@ -65,7 +68,7 @@ export function buildProgram(print: (line: string) => void): Command {
 }
 
 async function run(options: Options, print: (line: string) => void): Promise<void> {
-  if (options.table) return await writePerformancePage()
+  if (options.table) return await writePerformancePages()
   const { only, peers, rounds, gateway, out, percent, fault } = options
   const root = findVersions(gateway, undefined)[0]?.folder ?? gateway
   if (options.quick) {

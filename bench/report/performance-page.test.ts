@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { works } from '../works/works.ts'
 import { readResults } from './files.ts'
 import { fillPage } from './performance-page.ts'
+import { buildPeerTable } from './peer-table.ts'
 import { buildTargetTable, judgeTarget } from './performance-table.ts'
 import type { Result } from './result.ts'
 import { buildSizingTable } from './sizing.ts'
@@ -13,15 +14,20 @@ import { targets, type Target } from './targets.ts'
 const page = new URL('../../docs/performance.md', import.meta.url)
 const folder = fileURLToPath(new URL('../results', import.meta.url))
 
-test('docs/performance.md has the figures of bench/results', async () => {
-  const text = await readFile(page, 'utf8')
-  assert.equal(
-    text,
-    await fillPage(text, await readResults(folder)),
-    'it is out of date; run: npm run bench -- --table',
-  )
-  for (const marker of ['targets', 'machines', 'sizing']) assert.ok(text.includes(`<!-- bench: ${marker} -->`), marker)
-})
+for (const [file, markers] of [
+  ['docs/performance.md', ['targets', 'machines', 'sizing']],
+  ['README.md', ['peers']],
+] as const) {
+  test(`${file} has the figures of bench/results`, async () => {
+    const text = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8')
+    assert.equal(
+      text,
+      await fillPage(text, await readResults(folder)),
+      'it is out of date; run: npm run bench -- --table',
+    )
+    for (const marker of markers) assert.ok(text.includes(`<!-- bench: ${marker} -->`), marker)
+  })
+}
 
 test('what stands between markers is written anew, also where nothing does yet, and nothing else', async () => {
   const text =
@@ -79,5 +85,9 @@ test('a target is met, missed, or cannot be told', () => {
 })
 
 test('tables have dashes where nothing was measured', () => {
-  assert.ok(!/NaN|Infinity|undefined/.test(buildTargetTable(new Map()) + buildSizingTable(new Map())))
+  assert.ok(
+    !/NaN|Infinity|undefined/.test(
+      buildTargetTable(new Map()) + buildSizingTable(new Map()) + buildPeerTable(new Map()),
+    ),
+  )
 })
