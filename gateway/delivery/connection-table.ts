@@ -41,9 +41,15 @@ export class ConnectionTable {
     return this.#byConnection.values()
   }
 
-  /** Users in a stable order that newcomers join at the end of, so that a round can go on where it stopped. */
-  users(): Iterable<readonly ClientSession[]> {
-    return this.#byUser.values()
+  /**
+   * The connections of each user who is here at the first step and still at theirs, so that a round can go on where it stopped. By
+   * names: an iterator of the map that stands still keeps all alive that the map had when it grew or shrank.
+   */
+  *users(): Iterable<readonly ClientSession[]> {
+    for (const key of [...this.#byUser.keys()]) {
+      const sessions = this.#byUser.get(key)
+      if (sessions !== undefined) yield sessions
+    }
   }
 }
 

@@ -14,14 +14,14 @@ const env = { IM_VERIFY_ROUND_MS: '3600000', IM_LEASE_MS: '3000', IM_DRAIN_DEADL
 const BINARY = 1
 
 /** Alice at gw-0, whose way to NATS leaks, and bob at gw-1. */
-async function connectTwo(roots: { readonly sender?: string; readonly receiver?: string } = {}) {
+async function connectTwo(roots: { readonly sender?: string; readonly receiver?: string } = {}, own = {}) {
   await using stack = new AsyncDisposableStack()
   const cluster = stack.use(await TestCluster.start({ env }))
   const link = stack.use(await LeakyLink.start(cluster.nats.port))
   const natsUrl = `nats://127.0.0.1:${link.port}`
   const [near, far] = await Promise.all([
-    cluster.startGateway('gw-0', { IM_NATS_SERVERS: natsUrl }, { root: roots.sender }),
-    cluster.startGateway('gw-1', {}, { root: roots.receiver }),
+    cluster.startGateway('gw-0', { ...own, IM_NATS_SERVERS: natsUrl }, { root: roots.sender }),
+    cluster.startGateway('gw-1', own, { root: roots.receiver }),
   ])
   const alice = stack.use(await RawClient.login(near, { user: 'alice' }))
   const names = Array.from({ length: BYSTANDERS }, (_, at) => `bystander-${at}`)
@@ -93,7 +93,8 @@ describe('a message between two gateways is lost, and nothing tells of it', () =
   })
 
   it('and its receiver was restarted before: it arrives all the same', async () => {
-    await using two = await connectTwo()
+    // Of the inboxes it reads streams alone.
+    await using two = await connectTwo({}, { IM_INBOX_FORMAT: 'stream' })
     await two.alice.send('bob', 'before')
     await assertGot(two.bob, ['before'])
     two.far.kill('SIGKILL')
@@ -193,7 +194,8 @@ describe('gateways of the former release', { skip: await lacksFormerRelease() },
 
   it('take the place of one of this release that was killed: they are sent what they read at once', async () => {
     await using release = await extractFormerRelease()
-    await using two = await connectTwo()
+    // Of the inboxes it reads streams alone.
+    await using two = await connectTwo({}, { IM_INBOX_FORMAT: 'stream' })
     await two.alice.send('bob', 'before')
     await assertGot(two.bob, ['before'])
     two.far.kill('SIGKILL')
