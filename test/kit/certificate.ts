@@ -70,7 +70,7 @@ function signCertificate(
   const body = der(0x30, version, serial, ECDSA_WITH_SHA256, ...subject, der(0xa3, der(0x30, extension)))
   const signature = der(0x03, Buffer.of(0), sign('sha256', body, issuer.key))
   const certificate = der(0x30, body, ECDSA_WITH_SHA256, signature).toString('base64')
-  return `-----BEGIN CERTIFICATE-----\n${certificate.replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`
+  return `-----BEGIN CERTIFICATE-----\n${certificate.replace(/.{1,64}/g, '$&\n')}-----END CERTIFICATE-----\n`
 }
 
 function buildName(commonName: string): Buffer {
