@@ -104,6 +104,8 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
   const lease = new BrokerLease(redis, keys, incarnation, { leaseMs: settings.leaseMs })
   await lease.acquire(stop)
   stack.defer(() => leaveDirectory(redis, keys, lease, incarnation, clientsCutOff, { offlineRetentionMs, logger }))
+  // No wait follows until what a renewal needs is there.
+  const format = stack.use(await openListSwitch(redis, keys, incarnation, settings, troubles, logger))
   const replaced = new AbortController()
   const keeper = stack.use(
     new LeaseKeeper(
@@ -124,7 +126,6 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
       logger,
     ),
   )
-  const format = stack.use(await openListSwitch(redis, keys, incarnation, settings, troubles, logger))
   const linkStates = createLinks(redis, keeper, bus, troubles)
   const links = {
     settings,
