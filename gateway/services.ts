@@ -2,6 +2,7 @@ import { formatIncarnation, type Incarnation } from '../session/brokers/broker.t
 import { Directory } from '../session/directory.ts'
 import { Inbox } from '../session/inbox/inbox.ts'
 import type { InboxFormat } from '../session/inbox/inbox-format.ts'
+import { metaTtlOf } from '../session/inbox/meta-ttl.ts'
 import type { Keys } from '../session/keys.ts'
 import { readLeases } from '../session/brokers/lease.ts'
 import type { RedisClient } from '../session/redis/redis.ts'
@@ -62,7 +63,8 @@ export function createServices(links: Links, stack: AsyncDisposableStack): Servi
     { ...settings.devicePolicy, maxDevices: settings.maxDevices },
     {
       offlineRetentionMs: settings.offlineRetentionMs,
-      cursorRetentionMs: settings.cursorRetentionMs,
+      // A login puts off the end of the meta data, too.
+      cursorRetentionMs: metaTtlOf({ ...settings, retentionMs: settings.inboxRetentionMs }),
       format,
       onGarbage: (err) => logger.warn({ err }, 'a stored session cannot be read; skipped'),
     },

@@ -5,6 +5,7 @@ import { callBinaryFunction, callFunction, sendAll, type Commands, type RedisCli
 import { defaults } from '../defaults.ts'
 import { digestOf, packTail, readEntry, type MessageContent, type StoredMessage } from './entry.ts'
 import { formatFlag, LISTS, type InboxFormat } from './inbox-format.ts'
+import { metaTtlOf } from './meta-ttl.ts'
 import { streamState, type StreamState } from './stream-state.ts'
 import type { Device, UserRef } from '../user-session.ts'
 
@@ -147,9 +148,8 @@ export class Inbox {
     return formatFlag(this.#options.format)
   }
 
-  // An epoch that ended before its messages would look like a loss.
   get #metaTtl(): number {
-    return Math.max(this.#options.cursorRetentionMs, this.#options.retentionMs)
+    return metaTtlOf(this.#options)
   }
 }
 

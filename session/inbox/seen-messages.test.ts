@@ -105,7 +105,7 @@ test('a retry of a message that was evicted with its inbox is stored', async () 
 })
 
 test('the list ends after the retention, also when appends are many', async () => {
-  const { keys, append } = setUp({ retentionMs: 60_000 })
+  const { keys, append } = setUp({ retentionMs: 60_000, cursorRetentionMs: 1_000 })
   for (let at = 0; at < 3; at++) await append(`m${at}`)
   const [list, meta] = [await redis.pttl(keys.inbox(to)), await redis.pttl(keys.inboxMeta(to))]
   assert.ok(list > 59_000 && list <= 66_000, String(list))
