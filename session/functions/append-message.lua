@@ -1,3 +1,6 @@
+-- So many messages beyond the most that are kept go with each append.
+local LENGTH_STEP = 128
+
 -- Whether the message with this seq, which there is a record of, is the one with this tail. What is trimmed cannot be asked any more.
 -- Returns when it was sent, too.
 local function isAppended(list, start, seq, time, record, tail)
@@ -22,8 +25,8 @@ local function appendToList(time, primaryNow, seen, meta, list, digest, tail, AR
   if base > 0 then
     if redis.call('EXISTS', streamOf(meta)) == 0 then
       first, base = math.max(first, base + 1), 0
-    else
-      -- Appended by 0.2.0, or beside it.
+    elseif windowSeq == base then
+      -- In the first window of the list: what came before it has a record of 0.2.0.
       local _, seqBefore, timeBefore, epochBefore = readRecord(meta, tail)
       if seqBefore and seqBefore <= (agreedSeq(epoch, epochBefore) or 0) then
         writeMeta(meta, ARGV[3], seq, first, base, 0, window, windowEnd, windowSeq, formerSeq, primaryNow, epoch)
@@ -42,13 +45,16 @@ local function appendToList(time, primaryNow, seen, meta, list, digest, tail, AR
   local level = levelOf(seq - windowSeq)
   local record
   if formerSeq < windowSeq then
-    record = findRecord(seen, (window - 1) % WINDOWS, levelOf(windowSeq - formerSeq - 1), digest)
+    record = findRecord(seen, (window - 1) % WINDOWS, levelOf(windowSeq - formerSeq), digest)
   end
-  local windowTtl = int(windowEnd + windowMs - time)
-  if seq - windowSeq == SPREAD_AT then spreadRecords(seen, window, windowTtl) end
   if not record and level > 1 then record = findRecord(seen, window, level - 1, digest) end
   local hash = nameHash(seen, window, level, digest)
   seq = seq + 1
+  -- Before anything is written: it fails where a foreign key is in the place of the stream.
+  local retention = tonumber(ARGV[2])
+  local due = time >= dueAt
+  local retained, lookAt = first, dueAt
+  if due then retained, lookAt = findRetained(list, streamOf(meta), first, base, seq, time, retention) end
   if not record and redis.call('HSETNX', hash, digest, int(seq)) == 0 then
     record = tonumber(redis.call('HGET', hash, digest))
   end
@@ -62,7 +68,9 @@ local function appendToList(time, primaryNow, seen, meta, list, digest, tail, AR
     end
     redis.call('HSET', hash, digest, int(seq))
   end
-  if opens or level > 1 then redis.call('PEXPIRE', hash, windowTtl) end
+  -- When it is due also one that was evicted within its window, or whose window a retry has opened.
+  local windowTtl = int(windowEnd + windowMs - time)
+  if opens or level > 1 or due then redis.call('PEXPIRE', hash, windowTtl) end
 
   local length = redis.pcall('RPUSH', list, packEntry(seq, time, tail))
   if type(length) == 'table' then
@@ -78,21 +86,20 @@ local function appendToList(time, primaryNow, seen, meta, list, digest, tail, AR
       return appendToList(time, primaryNow, seen, meta, list, digest, tail, ARGV)
     end
     -- What it had has expired, or was evicted.
-    first, base, start = seq, 0, seq
+    retained, lookAt, base, start = seq, time + lateOf(retention), 0, seq
   end
+  first, dueAt = retained, lookAt
+  if seq - windowSeq == SPREAD_AT then spreadRecords(seen, window, windowTtl) end
 
-  local due = time >= dueAt or length == 1
-  if due then
-    local retention = tonumber(ARGV[2])
-    local late = math.min(60000, math.floor(retention / 10))
-    first, dueAt = findRetained(list, streamOf(meta), first, base, seq, time, retention, late)
-    -- What comes just before it is due keeps its retention, too.
-    redis.call('PEXPIRE', list, int(retention + late))
-  end
+  due = due or length == 1
+  -- What comes just before it is due keeps its retention, too.
+  if due then redis.call('PEXPIRE', list, int(retention + lateOf(retention))) end
   local maxLength = tonumber(ARGV[1])
-  if seq - first >= maxLength then first = seq - maxLength + 1 end
+  -- In steps, where it was lowered.
+  if seq - first >= maxLength then first = math.min(seq - maxLength + 1, first + LENGTH_STEP) end
   if first > start then redis.call('LTRIM', list, int(first - start), -1) end
-  if base > 0 and first > base then
+  -- In the first window of the list the stream stands for its records, too.
+  if base > 0 and first > base and windowSeq > base then
     redis.call('UNLINK', streamOf(meta))
     base = 0
   end

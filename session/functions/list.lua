@@ -65,7 +65,13 @@ end
 -- A stream goes over to a list: what comes goes there, what it has is read until it ends.
 local function adoptStream(meta, list, inbox, time)
   local epoch, seq, first = openStream(meta, inbox, time)
-  local base = redis.call('EXISTS', inbox) == 1 and seq or 0
+  local _, newest = endsOfStream(inbox)
+  if newest and newest > seq then
+    -- Its meta data were written by another hand: as appendToStream.
+    redis.call('DEL', meta)
+    epoch, seq, first = openStream(meta, inbox, time)
+  end
+  local base = newest and seq or 0
   redis.call('UNLINK', meta, list)
   return packMeta(seq, first, base, 0, createWindow(meta, time), 0, seq, seq, currentPrimary(time), epoch)
 end
@@ -103,20 +109,26 @@ local function openInbox(meta, list, inbox, time, ttl, lists)
   return epoch, seq, first, base
 end
 
--- When the oldest entries have expired: the first seq that is retained, and when to look again.
-local function findRetained(list, inbox, first, base, seq, time, retention, late)
+-- How much later than it is due the look for what has expired may be, ms.
+local function lateOf(retention)
+  return math.min(60000, math.floor(retention / 10))
+end
+
+-- When the oldest entries have expired: the first seq that is retained, and when to look again. `seq` is about to be appended.
+local function findRetained(list, inbox, first, base, seq, time, retention)
+  local late = lateOf(retention)
+  if first == seq then return first, time + late end
   local fromList = first > base
   local oldest = fromList and redis.call('LRANGE', list, 0, TRIM_STEP - 1)
     or redis.call('XRANGE', inbox, int(first), int(base), 'COUNT', TRIM_STEP)
-  if #oldest == 0 then first = base + 1 end
+  if #oldest == 0 and not fromList then first = base + 1 end
   for _, entry in ipairs(oldest) do
     local at, sentAt
     if fromList then at, sentAt = struct.unpack(ENTRY, entry) else at, sentAt = seqOf(entry[1]), tonumber(entry[2][8]) end
-    -- The newest has just come.
-    if at == seq or sentAt + retention > time then return at, time + late end
+    if sentAt + retention > time then return at, time + late end
     first = at + 1
   end
-  return first, time
+  return first, first == seq and time + late or time
 end
 
 -- Entries from a seq on, up to so many; those up to `base` are in the stream.

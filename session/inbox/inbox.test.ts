@@ -161,6 +161,21 @@ test('only the newest maxLength messages are kept', async () => {
   assert.equal(await redis.llen(keys.inbox(to)), 10)
 })
 
+test('a lower maxLength is reached in steps', async () => {
+  const { keys, append } = setUp()
+  await Promise.all(Array.from({ length: 600 }, () => append()))
+  const inbox = new Inbox(redis, keys, { maxLength: 10 })
+  const lengths: number[] = []
+  for (let at = 0; lengths.at(-1) !== 10; at++) {
+    await inbox.append({ to, from: 'bob', clientType: 2, messageId: `later ${at}`, payload: text('hi') })
+    lengths.push(await redis.llen(keys.inbox(to)))
+    const { head, earliest } = await inbox.read(to, 0)
+    assert.deepEqual([head, head - earliest + 1], [601 + at, lengths[at]])
+  }
+  assert.ok((lengths[0] ?? 0) > 400, lengths.join(' '))
+  assert.ok(lengths.length < 20, lengths.join(' '))
+})
+
 test('messages older than the retention are trimmed, a few with each append', async () => {
   const retentionMs = 300
   const { inbox, append, seqs } = setUp({ retentionMs })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startRedis } from '../../test/kit/servers/redis-server.ts'
+import type { Keys } from '../keys.ts'
 import { freshKeys, openRedis } from '../test-kit.ts'
 import { digestOf, packTail } from './entry.ts'
 import { Inbox, type InboxOptions } from './inbox.ts'
@@ -25,6 +26,25 @@ function setUp(options: InboxOptions = {}) {
   return { keys, inbox, append, appendMany }
 }
 
+interface Change {
+  readonly at: number
+  readonly bytes: Buffer
+}
+
+/** Changes the packed meta data (META in list.lua). */
+async function changeMeta(keys: Keys, ...changes: readonly Change[]): Promise<void> {
+  const meta = (await redis.getBuffer(keys.inboxMeta(to))) ?? assert.fail()
+  for (const { at, bytes } of changes) bytes.copy(meta, at)
+  await redis.set(keys.inboxMeta(to), meta)
+}
+
+/** The dedupe window is over just now. */
+function windowOver(): Change {
+  const bytes = Buffer.alloc(6)
+  bytes.writeUIntBE(Date.now() - 1, 0, 6)
+  return { at: 29, bytes }
+}
+
 test('each of thousands of messages is known again, and their records stay small and end', async () => {
   const { keys, append, appendMany } = setUp()
   for (const [before, last] of [
@@ -45,6 +65,39 @@ test('each of thousands of messages is known again, and their records stay small
     assert.ok((await redis.pttl(hash)) > 0, `${hash} ends`)
     assert.equal(await redis.object('ENCODING', hash), 'listpack', hash)
   }
+})
+
+test('a message is known in the next window, however many its own one had, and were retried', async () => {
+  for (const many of [1, 127, 128, 129, 4095, 4096, 4097]) {
+    const { keys, append, appendMany } = setUp()
+    await appendMany(1, many)
+    assert.equal((await append('m1')).duplicate, true)
+    await changeMeta(keys, windowOver())
+    await append('next')
+    for (const at of [1, Math.ceil(many / 2), many]) {
+      const again = await append(`m${at}`)
+      assert.deepEqual([again.seq, again.duplicate], [at, true], `${at} of ${many}`)
+    }
+  }
+})
+
+test('records end, whoever opened their window, and when they are made anew after a minute or after a restart', async () => {
+  const { keys, append } = setUp()
+  const allEnd = async (count: number) => {
+    const hashes = await redis.keys(`${keys.seen(to)}*`)
+    assert.equal(hashes.length, count)
+    for (const hash of hashes) assert.ok((await redis.pttl(hash)) > 0, `${hash} ends`)
+  }
+  const restart = { at: 47, bytes: Buffer.from('another one!') }
+  await append('m1')
+  await changeMeta(keys, windowOver(), restart)
+  assert.equal((await append('m1')).duplicate, true)
+  await append('m2')
+  await allEnd(2)
+  await redis.del(await redis.keys(`${keys.seen(to)}*`))
+  await changeMeta(keys, restart)
+  await append('m3')
+  await allEnd(1)
 })
 
 test('a message is known for the whole of the dedupe window, whenever it came', async () => {
