@@ -151,6 +151,7 @@ export async function runGateway(settings: GatewaySettings, logger: Logger, stop
     verifier.restoreAll()
     ghosts.sweep()
     former.again()
+    format.restore()
   }
   const connected = () => {
     void keeper.renew()

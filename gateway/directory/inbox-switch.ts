@@ -21,24 +21,23 @@ export async function openListSwitch(
 ): Promise<ListSwitch> {
   const { leaseMs, cursorRetentionMs, dedupeMs, inboxRetentionMs: retentionMs } = settings
   const options = { leaseMs, cursorRetentionMs, dedupeMs, retentionMs }
-  let switched = false
   return ListSwitch.open(redis, keys, incarnation, options, {
     switched() {
-      switched = true
       logger.info('inboxes are written as lists')
     },
-    held(by) {
+    held(by, late) {
       const who = by.map(({ brokerId }) => brokerId).join(', ')
       if (by.length > 0) logger.info({ formerGateways: who }, 'gateways of 0.2.0 are registered, which read no lists')
-      const late = switched && incarnation.lists === 'write' && by.length > 0
       const message = `gateways of 0.2.0 cannot serve users whose inbox is a list: update or stop them (${who})`
-      troubles.report('FormerGateway', late ? message : undefined)
+      troubles.report('FormerGateway', late && by.length > 0 ? message : undefined)
     },
-    turnedBack(turned) {
-      logger.info({ turned }, 'every inbox is a stream: gateways of 0.2.0 may come')
+    turnedBack({ turned, left, problem }) {
+      if (left === 0) return logger.info({ turned }, 'every inbox is a stream: gateways of 0.2.0 may come')
+      const { key, error: err } = problem ?? {}
+      logger.error({ turned, left, key, err }, 'inboxes stay lists, as they cannot be made streams; trying again')
     },
     failed(err) {
-      logger.warn({ err }, 'the register of gateways cannot be read; trying again')
+      logger.warn({ err }, 'the format of inboxes cannot be looked after; trying again')
     },
   })
 }

@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startRedis } from '../../test/kit/servers/redis-server.ts'
 import { devicePolicies } from '../device-policy.ts'
 import { Directory } from '../directory.ts'
+import type { Keys } from '../keys.ts'
+import { callFunction } from '../redis/redis.ts'
 import { createDraft, freshKeys, openRedis } from '../test-kit.ts'
 import { Inbox, type InboxOptions } from './inbox.ts'
 import { turnListsToStreams } from './lists-to-streams.ts'
@@ -17,6 +19,7 @@ after(async () => {
 
 const to = { appId: 1, userId: 'bob' }
 const STREAMS = { format: { writesLists: false } }
+const text = Buffer.from('text')
 const turning = { retentionMs: 60_000, cursorRetentionMs: 60_000, dedupeMs: 60_000 }
 
 function setUp(options: InboxOptions = {}) {
@@ -40,6 +43,8 @@ function setUp(options: InboxOptions = {}) {
   }
   return { keys, old, young, append, fill, readAll }
 }
+
+const turn = (keys: Keys) => turnListsToStreams(redis, keys, turning, new AbortController().signal)
 
 const count = (from: number, last: number) => Array.from({ length: last - from + 1 }, (_, at) => from + at)
 
@@ -68,11 +73,6 @@ describe('an inbox that was a stream', () => {
     assert.equal((await append(young, 'm2')).seq, 2)
   })
 
-  it('is trimmed, and the stream goes with its last message that is retained', async () => {
-    const { old, young, fill, readAll, keys } = setUp({ maxLength: 20, dedupeMs: 1 })
-    await fill(old, 1, 20)
-    await fill(young, 21, 30)
-    assert.deepEqual(await readAll(young), count(11, 30))
   it('knows such a retry also when the stream has been trimmed away', async () => {
     const { old, young, append, fill, readAll } = setUp({ maxLength: 5 })
     await fill(old, 1, 5)
@@ -104,6 +104,11 @@ describe('an inbox that was a stream', () => {
     assert.deepEqual(await readAll(young), count(6, 7))
   })
 
+  it('is trimmed, and the stream goes with its last message that is retained', async () => {
+    const { old, young, fill, readAll, keys } = setUp({ maxLength: 20, dedupeMs: 1 })
+    await fill(old, 1, 20)
+    await fill(young, 21, 30)
+    assert.deepEqual(await readAll(young), count(11, 30))
     await fill(young, 31, 40)
     // The window is over in which a retry may be of what the stream had.
     await delay(2)
@@ -143,7 +148,7 @@ describe('lists are turned to streams', () => {
     await fill(old, 1, 30)
     await fill(young, 31, 230)
     const before = await young.read(to, 0)
-    assert.equal(await turnListsToStreams(redis, keys, turning, new AbortController().signal), 1)
+    assert.deepEqual(await turn(keys), { turned: 1, left: 0 })
     assert.equal(await redis.xlen(keys.inboxStream(to)), 230)
     assert.deepEqual(await redis.keys(`${keys.inbox(to)}*`), [])
     assert.equal(await redis.hget(keys.inboxMeta(to), 'epoch'), before.epoch)
@@ -151,14 +156,14 @@ describe('lists are turned to streams', () => {
     assert.deepEqual([again.seq, again.duplicate], [230, true])
     await fill(old, 231, 240)
     assert.deepEqual(await readAll(old), count(1, 240))
-    assert.equal(await turnListsToStreams(redis, keys, turning, new AbortController().signal), 0)
+    assert.deepEqual(await turn(keys), { turned: 0, left: 0 })
     assert.equal((await old.read(to, 0)).epoch, before.epoch)
   })
 
   it('while messages come', async () => {
     const { old, young, fill, readAll, keys, append } = setUp()
     await fill(young, 1, 500)
-    const turned = turnListsToStreams(redis, keys, turning, new AbortController().signal)
+    const turned = turn(keys)
     const epochs = new Set<string>()
     for (let at = 501; at <= 600; at++) epochs.add((await append(old, `m${at}`)).epoch)
     await turned
@@ -170,9 +175,42 @@ describe('lists are turned to streams', () => {
   it('also an empty one', async () => {
     const { old, young, keys, append } = setUp()
     const { epoch } = await young.read(to, 0)
-    await turnListsToStreams(redis, keys, turning, new AbortController().signal)
+    await turn(keys)
     const first = await append(old, 'm1')
     assert.deepEqual([first.seq, first.epoch], [1, epoch])
+  })
+
+  it('past one that cannot be made a stream, which is told', async () => {
+    const { young, keys } = setUp()
+    const users = Array.from({ length: 3 }, (_, at) => ({ appId: 1, userId: `user-${at}` }))
+    for (const user of users) await young.append({ to: user, from: 'a', clientType: 1, messageId: 'm', payload: text })
+    await redis.set(keys.inboxStream(users[1] ?? to), 'foreign')
+    const { turned, left, problem } = await turn(keys)
+    assert.deepEqual([turned, left, problem?.error.code], [2, 1, 'redis_foreign_key'])
+    assert.match(problem?.key ?? '', /user-1}:inbox:meta/)
+    await redis.del(keys.inboxStream(users[1] ?? to))
+    assert.deepEqual(await turn(keys), { turned: 1, left: 0 })
+  })
+
+  it('as many bytes a call as Redis copies in a moment, and one entry at least', async () => {
+    const { young, append, keys } = setUp()
+    for (const [at, bytes] of [100_000, 100_000, 100_000, 300_000, 300_000, 10].entries()) {
+      await append(young, `m${at}`, 'x'.repeat(bytes))
+    }
+    const [inboxKeys, args] = [
+      [keys.inboxMeta(to), keys.inbox(to), keys.inboxStream(to)],
+      [60_000, 120_000, 60_000, 64],
+    ]
+    const lengths: number[] = []
+    for (let done = 0; done === 0; lengths.push(await redis.xlen(keys.inboxStream(to)))) {
+      done = await callFunction(redis, 'list-to-stream', inboxKeys, [...args, 1 << 18])
+    }
+    assert.deepEqual(lengths, [3, 4, 5, 6])
+  })
+
+  it('until it is stopped, wherever it is', async () => {
+    const { keys } = setUp()
+    await assert.rejects(turnListsToStreams(redis, keys, turning, AbortSignal.abort()), { name: 'AbortError' })
   })
 })
 

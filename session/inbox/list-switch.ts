@@ -4,15 +4,15 @@ import { readIncarnations } from '../brokers/cleanup.ts'
 import { brokerField, type Keys } from '../keys.ts'
 import { guard, type RedisClient } from '../redis/redis.ts'
 import type { InboxFormat } from './inbox-format.ts'
-import { turnListsToStreams, type StreamOptions } from './lists-to-streams.ts'
+import { turnListsToStreams, type StreamOptions, type TurnedLists } from './lists-to-streams.ts'
 
 export interface ListSwitchEvents {
   /** From here on lists are written. */
   switched(): void
-  /** Who keeps this process from writing lists; or, once it writes them, cannot serve users who have one. */
-  held(by: readonly RegisteredIncarnation[]): void
-  /** Every inbox is a stream, so many were lists: gateways of 0.2.0 may come. */
-  turnedBack(count: number): void
+  /** Who cannot read lists. `late`: lists are written already, and they cannot serve users who have one; else they hold that up. */
+  held(by: readonly RegisteredIncarnation[], late: boolean): void
+  /** All inboxes have been walked through. None is left: every inbox is a stream, and gateways of 0.2.0 may come. */
+  turnedBack(lists: TurnedLists): void
   failed(error: unknown): void
 }
 
@@ -22,7 +22,7 @@ export interface ListSwitchOptions extends StreamOptions {
 
 /** So many lives of a lease nobody may be in the register who cannot read lists, before they are written. */
 const HOLD_LEASES = 5
-/** Once they are written, a look is only to tell of somebody who came late. */
+/** Once they are written, or all are streams, a look is only to tell of somebody who came late. */
 const LATER_LEASES = 10
 const LISTS = 'lists'
 
@@ -40,7 +40,9 @@ export class ListSwitch implements InboxFormat, AsyncDisposable {
   readonly #events: ListSwitchEvents
   readonly #stop = new AbortController()
   #writesLists = false
+  /** No list is left, as far as is known. */
   #turnedBack = false
+  #hasTurned = false
   #freeSince: number | undefined
   #heldBy = ''
   #timer: NodeJS.Timeout | undefined
@@ -82,8 +84,13 @@ export class ListSwitch implements InboxFormat, AsyncDisposable {
     return this.#writesLists
   }
 
+  /** Redis may have been set back: what was turned to streams may be lists again. */
+  restore(): void {
+    this.#turnedBack = false
+  }
+
   #wait(): void {
-    const ms = this.#options.leaseMs * (this.#writesLists || this.#turnedBack ? LATER_LEASES : 1)
+    const ms = this.#options.leaseMs * (this.#writesLists || this.#hasTurned ? LATER_LEASES : 1)
     this.#timer = setTimeout(() => {
       this.#looking = this.#look(false)
         .catch((error: unknown) => this.#stop.signal.aborted || this.#events.failed(error))
@@ -99,38 +106,55 @@ export class ListSwitch implements InboxFormat, AsyncDisposable {
     ])
     const others = registered.filter(({ bootId }) => bootId !== this.#own.bootId)
     const unable = others.filter(({ lists }) => lists === undefined)
-    this.#tell(unable)
-    if (this.#own.lists !== 'write') return this.#turnBack(others)
-    if (!this.#writesLists) {
-      const now = performance.now()
-      this.#freeSince = unable.length === 0 ? (this.#freeSince ?? now) : undefined
-      const held = this.#freeSince !== undefined && now - this.#freeSince >= HOLD_LEASES * this.#options.leaseMs
-      const first = starting && others.length === 0
-      if (decided !== LISTS && !held && !first) return
+    if (this.#own.lists !== 'write') {
+      this.#tell(unable, false)
+      // Nobody waits for the walk: the gateway serves clients meanwhile.
+      if (!starting) await this.#turnBack(others)
+      return
+    }
+    const now = performance.now()
+    this.#freeSince = unable.length === 0 ? (this.#freeSince ?? now) : undefined
+    const free = this.#freeSince !== undefined && now - this.#freeSince >= HOLD_LEASES * this.#options.leaseMs
+    const first = starting && others.length === 0
+    if (!this.#writesLists && unable.length === 0 && (decided === LISTS || free || first)) {
       this.#writesLists = true
       this.#events.switched()
     }
-    if (unable.length > 0) return
+    this.#tell(unable, this.#writesLists || decided === LISTS)
+    if (!this.#writesLists || unable.length > 0) return
     await guard(this.#redis.set(this.#keys.inboxFormat(), LISTS, 'PX', defaults.directoryRetentionMs))
   }
 
-  /** Once for each change of who is meant. */
-  #tell(unable: readonly RegisteredIncarnation[]): void {
+  /** Once for each change of who is meant, and of what it means. */
+  #tell(unable: readonly RegisteredIncarnation[], late: boolean): void {
     const who = unable.map(({ brokerId, bootId }) => brokerField(brokerId, bootId)).join(' ')
-    if (who === this.#heldBy) return
-    this.#heldBy = who
-    this.#events.held(unable)
+    const told = who === '' ? '' : `${late} ${who}`
+    if (told === this.#heldBy) return
+    this.#heldBy = told
+    this.#events.held(unable, late)
   }
 
   /** Once no gateway writes lists, the first of the register turns them all back. */
   async #turnBack(others: readonly RegisteredIncarnation[]): Promise<void> {
-    if (this.#turnedBack || others.some(({ lists }) => lists === 'write')) return
+    if (others.some(({ lists }) => lists === 'write')) {
+      this.#turnedBack = false
+      return
+    }
+    if (this.#turnedBack) return
     const readers = others.filter(({ lists }) => lists === 'read')
     if (readers.some(({ brokerId }) => brokerId < this.#own.brokerId)) return
     await guard(this.#redis.del(this.#keys.inboxFormat()))
-    const count = await turnListsToStreams(this.#redis, this.#keys, this.#options, this.#stop.signal)
+    // Before the walk: what is restored meanwhile is walked through again.
     this.#turnedBack = true
-    this.#events.turnedBack(count)
+    try {
+      const lists = await turnListsToStreams(this.#redis, this.#keys, this.#options, this.#stop.signal)
+      this.#hasTurned = true
+      if (lists.left > 0) this.#turnedBack = false
+      this.#events.turnedBack(lists)
+    } catch (error) {
+      this.#turnedBack = false
+      throw error
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
