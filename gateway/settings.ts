@@ -179,7 +179,10 @@ const table = {
     'list',
     '`stream` turns all inboxes back to what 0.2.0 reads; see [upgrade](operations.md#upgrade)',
   ),
-  DEDUPE_MS: milliseconds(defaults.dedupeMs, 'how long a retry with the same messageId is recognised'),
+  DEDUPE_MS: milliseconds(
+    defaults.dedupeMs,
+    'how long a retry with the same messageId is recognised, where messages are retained for so long',
+  ),
   OFFLINE_RETENTION_MS: milliseconds(
     defaults.offlineRetentionMs,
     'how long a session stays in the directory as offline',
