@@ -46,7 +46,7 @@ export class ConnectionTable {
    * names: an iterator of the map that stands still keeps all alive that the map had when it grew or shrank.
    */
   *users(): Iterable<readonly ClientSession[]> {
-    for (const key of [...this.#byUser.keys()]) {
+    for (const key of Array.from(this.#byUser.keys())) {
       const sessions = this.#byUser.get(key)
       if (sessions !== undefined) yield sessions
     }
