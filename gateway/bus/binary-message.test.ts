@@ -10,7 +10,7 @@ import {
   readRecords,
   writeRecord,
 } from './binary-message.ts'
-import type { BusRecord } from './bus-record.ts'
+import { MAX_TRIED, type BusRecord } from './bus-record.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { encodeJsonRecord } from './json-records.ts'
 
@@ -141,4 +141,16 @@ test('records of a later version are refused, not guessed', () => {
   const bytes = encode([[{ type: 'evict', connectionId: 'c', code: 'replaced', clientType: 1 }, new Uint8Array()]])
   bytes[readHead(bytes).end] = 7
   assert.throws(() => decode(bytes), /unknown type/)
+})
+
+test('what would take more memory than any message of a gateway is refused: a long route, and many tried brokers', () => {
+  assert.equal(readHead(encodeHead('r'.repeat(1_024), 1)).route.length, 1_024)
+  assert.throws(() => readHead(encodeHead('r'.repeat(1_025), 1)), /too long/)
+  const tried = (count: number) => Array.from({ length: count }, (_, at) => `im-${at}`)
+  const transient = (count: number): Item => [
+    { type: 'transient', appId: 1, userId: 'bob', tried: tried(count) },
+    new Uint8Array(),
+  ]
+  assert.deepEqual(decode(encode([transient(MAX_TRIED)])), plain([transient(MAX_TRIED)]))
+  assert.throws(() => decode(encode([transient(MAX_TRIED + 1)])), /too many/)
 })

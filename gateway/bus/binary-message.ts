@@ -1,9 +1,11 @@
-import type { BusRecord } from './bus-record.ts'
+import { MAX_TRIED, type BusRecord } from './bus-record.ts'
 import { ByteWriter } from './byte-writer.ts'
 
 /** First byte of a message in this form. One with JSON begins with the highest byte of its length, which is 0. */
 const FORM = 1
 const NUMBER_AT = 1
+/** Some times the longest that there is: a receiver remembers many. */
+const MAX_ROUTE_BYTES = 1_024
 const RECORD_HEAD_BYTES = 5
 const NO_FRAME = Buffer.alloc(0)
 /** By the byte that stands for each. */
@@ -45,11 +47,13 @@ export function patchNumber(to: ByteWriter, number: number): void {
   to.patchU48(NUMBER_AT, number)
 }
 
-/** @throws RangeError when the message ends before its head does */
+/** @throws RangeError when the message ends before its head does, or its route is longer than any */
 export function readHead(bytes: Buffer): MessageHead {
   const number = bytes.readUIntBE(NUMBER_AT, 6)
   const routeAt = NUMBER_AT + 6 + 2
-  const end = routeAt + bytes.readUInt16BE(routeAt - 2)
+  const length = bytes.readUInt16BE(routeAt - 2)
+  if (length > MAX_ROUTE_BYTES) throw new RangeError('the route is too long')
+  const end = routeAt + length
   if (end > bytes.length) throw new RangeError('the message ends within its head')
   return { number, route: bytes.toString('latin1', routeAt, end), end }
 }
@@ -132,9 +136,9 @@ function readRecord(type: (typeof types)[number] | undefined, from: Reader): Bus
     return { type, appId, userId, epoch, seq }
   }
   if (type === 'notice') return { type, appId, userId, connectionId: from.text() }
-  const tried: string[] = []
-  for (let count = from.u8(); count > 0; count--) tried.push(from.text())
-  return { type, appId, userId, tried }
+  const count = from.u8()
+  if (count > MAX_TRIED) throw new RangeError('too many brokers were tried')
+  return { type, appId, userId, tried: Array.from({ length: count }, () => from.text()) }
 }
 
 /** Takes values up to `end`. */
