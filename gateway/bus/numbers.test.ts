@@ -61,15 +61,47 @@ test('records of one turn share a message, and a long turn makes several', () =>
   assert.equal(counts.holes, 0)
 })
 
-test('a pair at rest is told twice, and then there is nothing more to send', () => {
+test('a pair at rest is told some times in five minutes, and then there is nothing more to send', () => {
   const { counts, send, tick } = connectTwo()
   send()
   tick(3)
   assert.equal(counts.messages, 2)
   tick(7)
   assert.equal(counts.messages, 3)
+  tick(300)
+  assert.equal(counts.messages, 6)
   tick(1_000)
-  assert.deepEqual(counts, { records: 1, messages: 3, holes: 0, compared: 0 })
+  assert.deepEqual(counts, { records: 1, messages: 6, holes: 0, compared: 0 })
+})
+
+test('a way that is broken for long: what was lost shows soon after it is mended, whether one was heard before or not', () => {
+  for (const heard of [true, false]) {
+    for (const [broken, within] of [
+      [8, 15],
+      [25, 40],
+      [100, 205],
+      [290, 15],
+    ] as const) {
+      let lost = false
+      const { counts, send, tick } = connectTwo(() => lost)
+      if (heard) {
+        send()
+        tick(10)
+      }
+      lost = true
+      send()
+      tick(broken)
+      // One that was heard and settled is not known to have fallen silent.
+      assert.equal(counts.compared, 0)
+      lost = false
+      tick(within)
+      assert.equal(counts.compared, 1, `broken for ${broken} s${heard ? ', heard before' : ''}`)
+      const { messages } = counts
+      tick(1_000)
+      assert.ok(counts.messages - messages <= 3)
+      assert.equal(counts.compared, 1)
+    }
+  }
 })
 
 test('a pair that is never at rest needs no further messages', () => {

@@ -4,19 +4,22 @@ import { Receiver, type Outlet } from './receiver.ts'
 
 /** Processes that are remembered. Those that were not written to for longest give way, which they see as a hole. */
 const MOST = 4_096
-/** Ticks without a record after which the last number is told, and told again: the first may be lost with what it is about. */
-const TOLD = 1
-const TOLD_AGAIN = 6
+/**
+ * After so many ticks without a record the last number is told, and told again: it may be lost with what it is about, for as long
+ * as a way between two NATS servers is broken.
+ */
+const TOLD_AT = [1, 6, 20, 60, 300]
+const LAST_TOLD_AT = Math.max(...TOLD_AT)
 
 /**
  * The processes that this one writes to. A stream of records tells of its holes by itself; when it falls silent its last number is
- * told twice, and then nothing more is sent.
+ * told some times, and then nothing more is sent.
  */
 export class Receivers {
   readonly #outlet: Outlet
   /** By boot id, which a broker without one has its name for. */
   readonly #all = new Map<string, Receiver>()
-  /** Written to lately, and not told twice since. */
+  /** Written to lately: the number has to be told yet. */
   readonly #busy = new Set<Receiver>()
 
   constructor(outlet: Outlet) {
@@ -39,8 +42,8 @@ export class Receivers {
   tick(): void {
     for (const receiver of this.#busy) {
       const quiet = receiver.tick()
-      if (quiet === TOLD || quiet === TOLD_AGAIN) receiver.tell()
-      if (quiet < TOLD_AGAIN) continue
+      if (TOLD_AT.includes(quiet)) receiver.tell()
+      if (quiet < LAST_TOLD_AT) continue
       this.#busy.delete(receiver)
       this.#all.delete(receiver.key)
       this.#all.set(receiver.key, receiver)

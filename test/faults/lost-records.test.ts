@@ -115,7 +115,7 @@ describe('a message between two gateways is lost, and nothing tells of it', () =
     for (const text of ['1', '2', '3']) await two.alice.send('bob', text)
     await assertGot(two.bob, ['1', '2', '3'])
     const published = () => metric(two.near, 'im_bus_published_total')
-    // The three, and twice the number of the last of them.
+    // The three, and twice the number of the last of them: the third time is later.
     await until('the number is told twice', async () => (await published()) === 5)
     const probesLater = performance.now() + 5_000
     await until('five probes go by', () => performance.now() > probesLater)
