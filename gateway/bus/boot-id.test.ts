@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { bootIdOf, createBootId, readsBinary } from './boot-id.ts'
-import { findPlaces } from './bus-record.ts'
 
 test('a boot id says what its process reads, alone and within an incarnation', () => {
   const bootId = createBootId()
@@ -19,19 +18,4 @@ test('a boot id of the former release, and what is not known, stand for JSON', (
     assert.ok(!readsBinary(`pod/${bootId}`), bootId)
     assert.ok(!readsBinary(`b1-pod/${bootId}`), bootId)
   }
-})
-
-test('each broker is sent to once, and the own one not at all', () => {
-  const place = (brokerId: string, incarnation: string) => ({ brokerId, incarnation })
-  const [a, b] = [place('a', '1'), place('b', '2')]
-  assert.deepEqual(findPlaces([], 'a'), [])
-  assert.deepEqual(findPlaces([a], 'a'), [])
-  assert.deepEqual(findPlaces([a], 'b'), [a])
-  assert.deepEqual(findPlaces([a, b, a], 'c'), [a, b])
-  assert.deepEqual(findPlaces([a, b, a], 'a'), [b])
-})
-
-test('of two processes of one broker it is not known which lives: both forms are avoided but the one that both read', () => {
-  const sessions = ['1', '2', '1'].map((incarnation) => ({ brokerId: 'a', incarnation }))
-  assert.deepEqual(findPlaces(sessions, 'b'), [{ brokerId: 'a', incarnation: '' }])
 })

@@ -1,6 +1,7 @@
 import type { UserRef } from '../../session/user-session.ts'
+import { readsBinary } from './boot-id.ts'
 
-/** The most brokers that a transient message goes to. */
+/** The most brokers that a transient message goes to, its sender's included. */
 export const MAX_TRIED = 128
 
 /** What one broker tells another. Those marked with a frame carry one encoded `message` or `notice`. */
@@ -41,18 +42,32 @@ export function isMissed({ type }: BusRecord): boolean {
 }
 
 /**
- * Each broker of these once, but for one. Where two processes of a broker hold sessions, one of them is dead and it is not known
- * which: the incarnation is '' then.
+ * Each broker of these once, but for one: for what may be lost. Where two processes of a broker hold sessions, one of them is dead
+ * and it is not known which: either stands for both, as what is for a former process is read, too, though not counted.
  */
 export function findPlaces(sessions: readonly Place[], except: string): readonly Place[] {
+  const places: Place[] = []
+  for (const place of findProcesses(sessions, except))
+    if (places.at(-1)?.brokerId !== place.brokerId) places.push(place)
+  return places
+}
+
+/**
+ * Each process of these once, but for those of one broker: for what is missed when it is lost, and does no harm when it comes twice.
+ * Processes of one broker stand together. They are one place, with the incarnation '', where one of them reads JSON alone.
+ */
+export function findProcesses(sessions: readonly Place[], except: string): readonly Place[] {
   const [first] = sessions
   if (sessions.length === 1 && first !== undefined) return first.brokerId === except ? [] : sessions
-  const places: Place[] = []
+  const brokers = new Map<string, Set<string>>()
   for (const { brokerId, incarnation } of sessions) {
     if (brokerId === except) continue
-    const at = places.findIndex((place) => place.brokerId === brokerId)
-    if (at === -1) places.push({ brokerId, incarnation })
-    else if (places[at]?.incarnation !== incarnation) places[at] = { brokerId, incarnation: '' }
+    const known = brokers.get(brokerId)
+    if (known === undefined) brokers.set(brokerId, new Set([incarnation]))
+    else known.add(incarnation)
   }
-  return places
+  return [...brokers].flatMap(([brokerId, all]) => {
+    const incarnations = all.size === 1 || [...all].every(readsBinary) ? [...all] : ['']
+    return incarnations.map((incarnation) => ({ brokerId, incarnation }))
+  })
 }

@@ -4,7 +4,7 @@ import type { Directory } from '../../session/directory.ts'
 import type { Inbox } from '../../session/inbox/inbox.ts'
 import type { UserRef } from '../../session/user-session.ts'
 import type { Bus } from '../bus/bus.ts'
-import { findPlaces, MAX_TRIED, type BusRecord, type Place } from '../bus/bus-record.ts'
+import { findPlaces, findProcesses, MAX_TRIED, type BusRecord, type Place } from '../bus/bus-record.ts'
 import type { ClientSession } from './client-session.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { EncodedFrame } from '../net/encoded-frame.ts'
@@ -97,7 +97,7 @@ export class Router {
     const here = this.#pushDurable(to, epoch, seq, message)
     if (!here && brokers.some((broker) => broker.brokerId === brokerId)) ghosts.suspect(to)
     const { appId, userId } = to
-    for (const place of findPlaces(brokers, brokerId)) {
+    for (const place of findProcesses(brokers, brokerId)) {
       bus.publish(place, { type: 'push', appId, userId, epoch, seq }, message.binary)
     }
   }
@@ -121,7 +121,7 @@ export class Router {
     const places = routes.get(to) ?? (await this.#route(to))
     const here = this.#pushTransient(to, message)
     if (!here && places.some((place) => place.brokerId === brokerId)) ghosts.suspect(to)
-    const others = places.filter((place) => place.brokerId !== brokerId)
+    const others = places.filter((place) => place.brokerId !== brokerId).slice(0, MAX_TRIED - 1)
     if (others.length > 0)
       this.#publishTransient(to, others, [brokerId, ...others.map((place) => place.brokerId)], message)
     metrics.accepted.inc('transient')
