@@ -333,7 +333,7 @@ export class Bus implements AsyncDisposable {
     for await (const status of nats.status()) {
       const { type, data } = status
       if (type === Events.Disconnect) this.#away()
-      else if (type === Events.Reconnect) await this.#back()
+      else if (type === Events.Reconnect) this.#back()
       // What else this connection tells is of no interest any more.
       else if (type === DebugEvents.StaleConnection) return await this.#replace(nats)
       else if (type === Events.Error && data === ErrorCode.PermissionsViolation)
@@ -353,7 +353,7 @@ export class Bus implements AsyncDisposable {
     this.#logger.warn('NATS is away')
   }
 
-  async #back(): Promise<void> {
+  #back(): void {
     this.#connected = true
     this.#metrics.natsUp.set(1)
     this.#troubles.report('NatsRefused', undefined)
@@ -361,9 +361,12 @@ export class Bus implements AsyncDisposable {
     this.#probe()
     this.#receivers.doubtAll()
     this.#receivers.tellAll()
-    // After the round trip the server has the subscription again, so that nothing falls between it and the event.
-    await this.#nats.flush().catch(() => undefined)
-    this.#events.compare()
+    // After the round trip the server has the subscription again, so that nothing falls between it and the event. Not waited for: what
+    // this connection tells meanwhile may be that the server stands still.
+    this.#nats.flush().then(
+      () => this.#events.compare(),
+      () => undefined,
+    )
   }
 
   /**
@@ -380,6 +383,6 @@ export class Bus implements AsyncDisposable {
     this.#subscription = undefined
     this.#confirming = false
     void this.#watch(fresh)
-    await this.#back()
+    this.#back()
   }
 }
