@@ -25,8 +25,13 @@ export class LossSigns {
    * @throws SessionError when no primary answers
    */
   async look(): Promise<LossSign[]> {
-    const [primary, canary] = await Promise.all([this.#isOther(), this.#canaries.look()])
-    return [...(primary ? ['primary' as const] : []), ...(canary ? ['canary' as const] : [])]
+    const looks = await Promise.allSettled([this.#isOther(), this.#canaries.look()])
+    const [primary, canary] = looks.map((look) => look.status === 'fulfilled' && look.value)
+    const signs: LossSign[] = [...(primary ? ['primary' as const] : []), ...(canary ? ['canary' as const] : [])]
+    // What one has told it does not tell again: the other's failure must not hide it.
+    const failed = looks.find((look) => look.status === 'rejected')
+    if (failed !== undefined && signs.length === 0) throw failed.reason
+    return signs
   }
 
   async #isOther(): Promise<boolean> {

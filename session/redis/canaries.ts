@@ -37,7 +37,8 @@ export class Canaries {
     if (found === 1) return false
     // Before the next look, so that each loss is told once.
     this.#placed.delete(node)
-    await this.#place(node)
+    // One that is full takes none now, and is asked again at the next look.
+    await this.#place(node).catch(() => undefined)
     return found === 0
   }
 
