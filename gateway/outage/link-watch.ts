@@ -4,13 +4,9 @@ import { linkNames, type LinkName, type LinkReport, type LinkState } from './lin
 import type { Logger } from '../logger.ts'
 import { reachesAny, type Address, type Peers } from './peers.ts'
 import type { TroubleReason, Troubles } from '../troubles.ts'
+import { Verdicts } from './verdicts.ts'
 
 const ROUND_MS = 1_000
-/**
- * So many rounds in a row decide. Longer than a client of Redis or NATS waits between two attempts: at the end of an
- * outage one gateway is back before another.
- */
-const ROUNDS = 5
 
 /** A link to Redis or NATS. */
 export interface Link extends LinkState {
@@ -40,8 +36,7 @@ export class LinkWatch implements AsyncDisposable {
   /** What does not work, and since when. */
   readonly #lacks = new Map<LinkName, number>()
   #looking: Promise<void> | undefined
-  #alone = 0
-  #together = 0
+  readonly #verdicts = new Verdicts()
   #cutOff = false
   #wasComplete = false
   #leaving: { readonly until: AbortController; readonly ended: Promise<void> } | undefined
@@ -91,17 +86,10 @@ export class LinkWatch implements AsyncDisposable {
         .catch((err: unknown) => logger.debug({ err }, 'other gateways cannot be read; trying again'))
     }
     const verdict = this.#lacks.size === 0 ? undefined : await this.#judge()
-    if (verdict === 'alone') {
-      this.#alone += 1
-      this.#together = 0
-    } else if (verdict !== 'unknown') {
-      this.#alone = 0
-      this.#together += 1
-    }
-    // Who can ask nobody knows nothing new: on a busy machine the others do not answer each time.
-    if (this.#alone >= ROUNDS) this.#cutOff = true
+    this.#verdicts.add(verdict, performance.now())
+    if (this.#verdicts.alone) this.#cutOff = true
     this.#leave()
-    if (this.#together >= ROUNDS && this.#leaving === undefined) this.#cutOff = false
+    if (this.#verdicts.together && this.#leaving === undefined) this.#cutOff = false
     this.#tell(verdict)
   }
 
@@ -115,7 +103,7 @@ export class LinkWatch implements AsyncDisposable {
 
   /** Clients are sent away while something lacks, and this is not yet known to be an outage of all. */
   #leave(): void {
-    if (!this.#cutOff || this.#lacks.size === 0 || this.#together >= ROUNDS) return this.#leaving?.until.abort()
+    if (!this.#cutOff || this.#lacks.size === 0 || this.#verdicts.together) return this.#leaving?.until.abort()
     if (this.#leaving !== undefined) return
     const until = new AbortController()
     const ended = this.#context.sendAway(until.signal).finally(() => (this.#leaving = undefined))
