@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Directory } from '../../session/directory.ts'
+import { SessionError } from '../../session/errors.ts'
 import type { UserSession } from '../../session/user-session.ts'
 import type { ClientSession } from '../delivery/client-session.ts'
 import type { ConnectionTable } from '../delivery/connection-table.ts'
@@ -16,6 +17,9 @@ const BATCH = 50
 const LANES = 4
 /** Of the time that a batch took, what is left to others before the next. */
 const PAUSE = 1 / 4
+/** From a comparison of all that failed to the next: at first, and at the most after many. */
+const WAIT_MS = 3_000
+const MAX_WAIT_MS = 30_000
 
 type Users = readonly (readonly ClientSession[])[]
 
@@ -38,6 +42,11 @@ export class Verifier implements AsyncDisposable {
   /** What was asked for: to compare all, and to write again also what no comparison shows. */
   #compare = false
   #restore = false
+  /** When all may be compared again, and how long to wait after the next failure. */
+  #notBefore = -Infinity
+  #waitMs = WAIT_MS
+  /** Redis took something not now, which it may take later. */
+  #refused = false
   #round: Iterator<readonly ClientSession[]> | undefined
   /** Users that are due in the slow round, and those that could not be compared. */
   #due = 0
@@ -72,6 +81,7 @@ export class Verifier implements AsyncDisposable {
    */
   verifyAll(): void {
     this.#compare = true
+    this.#notBefore = -Infinity
     this.#start()
   }
 
@@ -94,20 +104,26 @@ export class Verifier implements AsyncDisposable {
   }
 
   async #work(): Promise<void> {
-    if (this.#compare) await this.#verifyEverybody()
+    if (this.#compare && performance.now() >= this.#notBefore) await this.#verifyEverybody()
     else await this.#goOnWithRound()
   }
 
   async #verifyEverybody(): Promise<void> {
     const restore = this.#restore
-    this.#compare = this.#restore = false
+    this.#compare = this.#restore = this.#refused = false
     const users = this.#table.users()[Symbol.iterator]()
     const lanes = Array.from({ length: LANES }, () => this.#verifyLane(users, restore))
     const failed = (await Promise.allSettled(lanes)).find((lane) => lane.status === 'rejected')
-    if (failed === undefined) return
+    if (failed === undefined && !this.#refused) {
+      this.#waitMs = WAIT_MS
+      return
+    }
+    // Who has asked meanwhile need not wait: Redis may be back.
+    if (!this.#compare) this.#notBefore = performance.now() + this.#waitMs
+    this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS)
     this.#compare = true
     this.#restore ||= restore
-    throw failed.reason
+    if (failed !== undefined) throw failed.reason
   }
 
   async #verifyLane(users: Iterator<Users[number]>, restore: boolean): Promise<void> {
@@ -136,18 +152,31 @@ export class Verifier implements AsyncDisposable {
     }
   }
 
+  /** @throws SessionError when Redis is away; of other failures each stands for itself */
   async #verify(users: Users, restore: boolean): Promise<void> {
     const loggedIn = users.map((sessions) => sessions.filter(({ stored }) => stored !== undefined))
-    if (restore) await this.#writeAgain(loggedIn.flat())
-    await this.#verifySessions(loggedIn)
+    // First what needs no writing, which a Redis that is full refuses.
+    await this.#settle([this.#verifySessions(loggedIn)])
+    if (restore) await this.#settle([this.#writeAgain(loggedIn.flat())])
+  }
+
+  /** Waits for all. What cannot be done is left to the slow round, or to another comparison when it may be done soon. */
+  async #settle(works: readonly Promise<void>[]): Promise<void> {
+    for (const result of await Promise.allSettled(works)) {
+      if (result.status === 'fulfilled') continue
+      const err: unknown = result.reason
+      if (isAway(err)) throw err
+      this.#refused ||= err instanceof SessionError && err.retryable
+      this.#logger.debug({ err }, 'some sessions cannot be verified; the others are')
+    }
   }
 
   /** Writes again what no comparison would show: index entries, and what devices have acknowledged. */
   async #writeAgain(clients: readonly ClientSession[]): Promise<void> {
-    await this.#directory.reindex(clients.flatMap(({ stored }) => stored ?? []))
     for (const { user, device, acknowledged } of clients) {
       if (acknowledged !== undefined) this.#cursors.save(user, device, acknowledged)
     }
+    await this.#directory.reindex(clients.flatMap(({ stored }) => stored ?? []))
   }
 
   async #verifySessions(users: readonly (readonly ClientSession[])[]): Promise<void> {
@@ -163,7 +192,7 @@ export class Verifier implements AsyncDisposable {
       stale.push(...result.stale)
       for (const { delivery } of entries[index]?.clients ?? []) delivery.compare(result.inbox)
     }
-    await Promise.all(stale.map((session) => this.#reassert(session)))
+    await this.#settle(stale.map((session) => this.#reassert(session)))
   }
 
   async #reassert(session: UserSession): Promise<void> {
@@ -190,6 +219,13 @@ export class Verifier implements AsyncDisposable {
     this.#closed = true
     await this.#working
   }
+}
+
+/** Whether no Redis answers, be it while a session was being written. */
+function isAway(error: unknown): boolean {
+  if (!(error instanceof SessionError)) return false
+  if (error.code === 'session_unknown') return isAway(error.cause)
+  return error.code === 'redis_unavailable' || error.code === 'redis_loading'
 }
 
 /** The next items of an iterator, at most so many. */
