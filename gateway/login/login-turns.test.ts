@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { afterEach, beforeEach, mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Metrics } from '../metrics.ts'
 import { LoginTurns } from './login-turns.ts'
+
+beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
+
+afterEach(() => mock.timers.reset())
 
 test('a few logins are worked on at once, the others in the order in which they came, whatever becomes of each', async () => {
   const metrics = new Metrics()
@@ -48,4 +52,49 @@ test('a few logins are worked on at once, the others in the order in which they 
       }),
     ),
   )
+})
+
+test('a login that takes long gives its turn on once, and the others come in before it ends', async () => {
+  const turns = new LoginTurns(new Metrics())
+  const work: PromiseWithResolvers<void>[] = []
+  const settled: Promise<void>[] = []
+  const begin = (): void => {
+    settled.push(
+      turns.run(() => {
+        const one = Promise.withResolvers<void>()
+        work.push(one)
+        return one.promise
+      }),
+    )
+  }
+  for (let n = 0; n < 100; n++) begin()
+  const atOnce = work.length
+  mock.timers.tick(199)
+  await nextTurn()
+  assert.equal(work.length, atOnce)
+  mock.timers.tick(1)
+  await nextTurn()
+  assert.equal(work.length, 2 * atOnce, 'all have given their turns on')
+
+  // Those that have done so already have no second turn to give.
+  for (const one of work.slice(0, atOnce)) one.resolve()
+  await nextTurn()
+  assert.equal(work.length, 2 * atOnce)
+  work[atOnce]?.resolve()
+  await nextTurn()
+  assert.equal(work.length, 2 * atOnce + 1)
+  // Neither by the time nor by the end twice.
+  mock.timers.tick(200)
+  await nextTurn()
+  assert.equal(work.length, 3 * atOnce + 1)
+
+  while (work.length < 100) {
+    mock.timers.tick(200)
+    await nextTurn()
+  }
+  for (const one of work) one.resolve()
+  await Promise.all(settled)
+  const begun = work.length
+  for (let n = 0; n < 2 * atOnce; n++) begin()
+  assert.equal(work.length, begun + atOnce, 'every turn has been given back, once')
 })
