@@ -3,12 +3,14 @@ import { EventEmitter, once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, mock, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose'
-import { connectTcp } from '../../test/kit/raw-client.ts'
+import { buildLogin, connectTcp } from '../../test/kit/raw-client.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { createAuthenticate, type Authenticate } from './auth.ts'
+import { createKeySet } from './key-set.ts'
 import { parseSettings } from '../settings.ts'
-import { openBench, SECRET } from '../test-bench.ts'
+import { eventually, loginTcp, openBench, readMetric, SECRET } from '../test-bench.ts'
 
 /** A signing key and its public half as a key set lists it. */
 interface Signer {
@@ -213,6 +215,25 @@ describe('a key set', () => {
     await assertRefused(authenticateByKeys(server)(await signer.sign()), 'unavailable')
   })
 
+  test('that many have waited for lets a few go on in each turn of the event loop', async () => {
+    const signer = await createSigner('ES256', 'key')
+    await using server = await startKeyServer(signer.jwk)
+    const keys = createKeySet(new URL(server.url))
+    const ends = { found: 0, refused: 0 }
+    const ask = async (kid: string) => keys({ alg: 'ES256', kid }, { payload: '', signature: '' })
+    const all = Array.from({ length: 400 }, (_, n) =>
+      n % 2 === 0 ? ask('key').then(() => (ends.found += 1)) : ask('invented').catch(() => (ends.refused += 1)),
+    )
+    let most = 0
+    for (let before = 0; before < all.length; before = ends.found + ends.refused) {
+      await nextTurn()
+      most = Math.max(most, ends.found + ends.refused - before)
+    }
+    await Promise.all(all)
+    assert.deepEqual(ends, { found: 200, refused: 200 })
+    assert.ok(most <= 64, `${most} in one turn`)
+  })
+
   test('verifies only by public keys, with the algorithm of the key', async () => {
     const [rsa, ec] = [await createSigner('RS256', 'rsa'), await createSigner('ES256', 'ec')]
     const shared = new TextEncoder().encode(`${SECRET} and at least 32 bytes long`)
@@ -296,6 +317,27 @@ test('without authentication a token is believed as it is written', async () => 
   ] as const) {
     await assertRefused((async () => authenticate(token))(), code)
   }
+})
+
+test('tokens that wait for keys keep nobody else out of a gateway', async () => {
+  await using bench = await openBench()
+  const signer = await createSigner('EdDSA', 'key')
+  await using server = await startKeyServer(signer.jwk)
+  const gateway = await bench.start('gw-2', { AUTH_MODE: 'jwks', AUTH_JWKS_URL: server.url })
+  await loginTcp(gateway, { token: await signer.sign() })
+  server.answer = () => undefined
+  const strangers = await Promise.all(Array.from({ length: 300 }, () => connectTcp(gateway.tcpUrl)))
+  const tokens = await Promise.all(strangers.map((_, n) => signer.sign({}, { kid: `invented-${n}` })))
+  for (const [n, stranger] of strangers.entries()) stranger.send(buildLogin({ token: tokens[n] ?? '' }))
+  await eventually(
+    () => readMetric(gateway, 'im_frames_received_total{type="login"}'),
+    (count) => count === strangers.length + 1,
+    'logins that have come',
+  )
+  assert.equal(await readMetric(gateway, 'im_waiting_logins'), 0)
+  await loginTcp(gateway, { token: await signer.sign({ sub: 'bob' }) })
+  assert.equal(await readMetric(gateway, 'im_logins_total{result="accepted"}'), 2)
+  for (const stranger of strangers) stranger.destroy()
 })
 
 test('a gateway tells a client whose fault it is, and says loudly when it checks nothing', async () => {

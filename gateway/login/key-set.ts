@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose'
+import { createFewATurn } from '../net/few-a-turn.ts'
 
 /** How long a fetched key set is used. */
 const CACHE_MS = 600_000
 const TIMEOUT_MS = 5_000
 /** Least time between two fetches for key ids that the set does not have, however many tokens name such. */
 const INTERVAL_MS = 5_000
+/** Tokens that go on in one turn of the event loop: thousands may have waited for the same fetch. */
+const TOKENS_A_TURN = 16
 
 /**
  * The keys of a JSON Web Key Set. For a key id that the set does not have it is fetched again, at once when that was not done
@@ -30,7 +33,7 @@ export function createKeySet(url: URL): JWTVerifyGetKey {
     await keys.reload()
     asOf = begunAt
   }
-  return async (header, token) => {
+  const findKey: JWTVerifyGetKey = async (header, token) => {
     const askedAt = performance.now()
     for (;;) {
       try {
@@ -41,6 +44,14 @@ export function createKeySet(url: URL): JWTVerifyGetKey {
       }
       fetching ??= fetchInTurn().finally(() => (fetching = undefined))
       await fetching
+    }
+  }
+  const fewATurn = createFewATurn(TOKENS_A_TURN)
+  return async (header, token) => {
+    try {
+      return await findKey(header, token)
+    } finally {
+      await new Promise<void>(fewATurn)
     }
   }
 }

@@ -63,11 +63,13 @@ export class LoginService {
    * @returns the session, or undefined when the connection ended meanwhile or was closed with the reason
    */
   async login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
-    const { metrics, logger } = this.#context
+    const { settings, metrics, logger } = this.#context
     try {
       // Before any wait and any work: in an outage all come again and again.
       this.#checkDirectory()
-      const session = await this.#turns.run(() => this.#login(connection, frame))
+      // A token may wait for a key set to be fetched, for seconds: it must not keep others waiting for their turn.
+      const known = settings.authMode === 'jwks' ? await this.#authenticate(frame.token) : undefined
+      const session = await this.#turns.run(() => this.#login(connection, frame, known))
       metrics.logins.inc({ result: session === undefined ? 'gone' : 'accepted' })
       return session
     } catch (error) {
@@ -136,11 +138,16 @@ export class LoginService {
     throw new ProtocolError('unavailable', this.#context.redisLoads() ? REDIS_LOADING : undefined)
   }
 
-  async #login(connection: Connection, frame: FrameOf<'login'>): Promise<ClientSession | undefined> {
+  /** `known`: whom the token speaks for, where it has been checked already. */
+  async #login(
+    connection: Connection,
+    frame: FrameOf<'login'>,
+    known: Principal | undefined,
+  ): Promise<ClientSession | undefined> {
     const { directory, table, endedSessions, logger } = this.#context
     // It gave up while it waited for its turn.
     if (!connection.open) return undefined
-    const principal = await this.#authenticate(frame.token)
+    const principal = known ?? (await this.#authenticate(frame.token))
     const draft = this.#buildDraft(connection, principal, frame)
     if (!connection.open) return undefined
     this.#checkDirectory()
