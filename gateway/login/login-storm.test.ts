@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { after, before, test } from 'node:test'
+import { WebSocket } from 'ws'
+import { encodeBinary } from '../../protocol/binary.ts'
 import { subprotocols } from '../../protocol/frames.ts'
+import { encodeJson } from '../../protocol/json.ts'
 import { buildLogin, connectTcp, connectWebSocket, type RawClient } from '../../test/kit/raw-client.ts'
-import { eventually, openBench, readMetric, startWitnesses, type TestBench } from '../test-bench.ts'
+import { eventually, loginTcp, openBench, readMetric, startWitnesses, type TestBench } from '../test-bench.ts'
 
 /** More than is worked on at once, by far. */
 const CLIENTS = 100
@@ -85,6 +89,55 @@ test('a client that gives up while its login waits leaves nothing, and keeps nob
   assert.equal(await readMetric(gateway, 'im_waiting_logins'), 0)
   assert.equal(await readMetric(gateway, 'im_logins_total{result="accepted"}'), 1)
 })
+
+for (const way of ['closes its WebSocket', 'sends more and hangs up'] as const) {
+  test(`a client that ${way} while its login is worked on does not take the place of the one that is there`, async () => {
+    const { redis } = bench
+    const gateway = await bench.start(way === 'closes its WebSocket' ? 'gw-3' : 'gw-4', {
+      LOGIN_TIMEOUT_MS: '60000',
+      REDIS_TIMEOUT_MS: '50000',
+      LEASE_MS: '60000',
+    })
+    const read = (series: string, wanted: number) =>
+      eventually(
+        () => readMetric(gateway, series),
+        (value) => value === wanted,
+        series,
+      )
+    const token = `1:${gateway.brokerId}`
+    const stays = await loginTcp(gateway, { token })
+    process.kill(redis.pid, 'SIGSTOP')
+    try {
+      if (way === 'closes its WebSocket') {
+        const socket = new WebSocket(gateway.wsUrl, subprotocols.json)
+        await once(socket, 'open')
+        socket.send(encodeJson(buildLogin({ token })))
+        await read('im_frames_received_total{type="login"}', 2)
+        socket.close()
+      } else {
+        const client = await connectTcp(gateway.tcpUrl)
+        client.send(buildLogin({ token }))
+        await read('im_frames_received_total{type="login"}', 2)
+        await client.sendRaw(encodeBinary({ type: 'ping' }))
+        client.destroy()
+      }
+      await eventually(
+        async () => {
+          const counts = ['tcp', 'websocket'].map((kind) => readMetric(gateway, `im_connections{transport="${kind}"}`))
+          return (await Promise.all(counts)).join()
+        },
+        (counts) => counts === '1,0',
+        'connections',
+      )
+    } finally {
+      process.kill(redis.pid, 'SIGCONT')
+    }
+    await read('im_logins_total{result="gone"}', 1)
+    await stays.sync()
+    assert.ok(stays.open)
+    stays.destroy()
+  })
+}
 
 test('hundreds of clients at once all get in at the first attempt, and what is live goes on', async () => {
   const gateway = await bench.start('gw-2', { LOGIN_TIMEOUT_MS: '60000' })

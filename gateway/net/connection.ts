@@ -155,7 +155,7 @@ export class Connection implements TransportEvents, MemoryWaiter, Timed {
 
   /**
    * Counts a request, and the bytes that it holds, as in flight until its work has ended. At the limit no more is read
-   * from the client; with `exclusive` nothing is read until then. The work handles its own errors.
+   * from the client; with `exclusive` nothing is handled until then. The work handles its own errors.
    */
   hold(work: Promise<void>, bytes: number, exclusive = false): void {
     this.#held += 1
@@ -325,6 +325,12 @@ export class Connection implements TransportEvents, MemoryWaiter, Timed {
     return this.#rateTimer === undefined && (this.#held === 0 || this.#memory.room('in') > 0)
   }
 
+  /** While its login is worked on a little is read, and kept, so that the end of a client who gives up is seen. */
+  #mayListen(): boolean {
+    const little = this.#inboundBytes < limits.loginFrame && this.transport.partial.held === 0
+    return this.#exclusive && !this.#admitted && little && this.#mayRead()
+  }
+
   /** More is read while what may come has room, or when nothing is held of the client. */
   #mayRead(): boolean {
     if (this.#mayFinish || (this.#granted && this.#context.memory.free > 0)) return true
@@ -380,7 +386,7 @@ export class Connection implements TransportEvents, MemoryWaiter, Timed {
 
   #pauseOrResume(): void {
     const own = !this.#mayHandle()
-    const pause = own || !this.#mayRead()
+    const pause = own ? !this.#mayListen() : !this.#mayRead()
     if (pause && !own) {
       // Who has not logged in has nothing to lose here, and must not hold what others need.
       if (!this.#admitted && this.#memory.holdsReceived) return this.close('overloaded')
