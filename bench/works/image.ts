@@ -55,7 +55,8 @@ async function runImage(context: WorkContext): Promise<void> {
 async function startOnce(name: string, redisUrl: string, natsUrl: string): Promise<Record<string, number>> {
   const [tcp = 0, ws = 0, admin = 0] = await findFreePorts(3)
   const settings = {
-    IM_BROKER_ID: 'bench-0',
+    // One of its own: the lease of the one before, which was killed, has not run out.
+    IM_BROKER_ID: name,
     IM_REDIS_URL: redisUrl,
     IM_NATS_SERVERS: natsUrl,
     IM_AUTH_MODE: 'none',
