@@ -1,8 +1,8 @@
-import { readWaiting, type Pod } from '../reads/pod.ts'
+import type { Pod } from '../reads/pod.ts'
 import type { Fault } from './fault.ts'
+import { describeWaiting, type Remedies } from './remedies.ts'
 
-/** What to do, by what the kubelet calls it. */
-const remedies: Readonly<Record<string, string>> = {
+const remedies: Remedies = {
   ImagePullBackOff: 'correct spec.image, or spec.imagePullSecrets',
   ErrImagePull: 'correct spec.image, or spec.imagePullSecrets',
   InvalidImageName: 'correct spec.image',
@@ -11,8 +11,6 @@ const remedies: Readonly<Record<string, string>> = {
 
 /** An image that cannot be pulled. */
 export function findImagePullFailed(pod: Pod): Fault | undefined {
-  const waiting = readWaiting(pod)
-  const remedy = remedies[waiting?.reason ?? '']
-  if (waiting === undefined || remedy === undefined) return undefined
-  return { reason: 'ImagePullFailed', message: `pod ${pod.metadata.name}: ${waiting.message}; ${remedy}` }
+  const message = describeWaiting(pod, remedies)
+  return message === undefined ? undefined : { reason: 'ImagePullFailed', message }
 }
