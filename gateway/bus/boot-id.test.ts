@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
-import { bootIdOf, createBootId, readsBinary } from './boot-id.ts'
+import { bootIdOf } from '../../session/brokers/broker.ts'
+import { createBootId, readsBinary } from './boot-id.ts'
 
 test('a boot id says what its process reads, alone and within an incarnation', () => {
   const bootId = createBootId()

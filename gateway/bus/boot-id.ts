@@ -11,11 +11,6 @@ export function createBootId(): string {
   return `b1-${randomBytes(8).toString('hex')}`
 }
 
-/** The boot id of an incarnation. */
-export function bootIdOf(incarnation: string): string {
-  return incarnation.slice(incarnation.lastIndexOf('/') + 1)
-}
-
 /** Whether the process with this incarnation, or boot id, reads binary records. */
 export function readsBinary(incarnation: string): boolean {
   return marked.test(incarnation)

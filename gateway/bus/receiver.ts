@@ -1,6 +1,7 @@
 import { encodeJsonRecord, type JsonRecord } from './json-records.ts'
 import { boundOf, buildRoute, encodeHead, patchNumber, writeRecord } from './binary-message.ts'
-import { bootIdOf, readsBinary } from './boot-id.ts'
+import { bootIdOf } from '../../session/brokers/broker.ts'
+import { readsBinary } from './boot-id.ts'
 import { isMissed, type BusRecord, type Place } from './bus-record.ts'
 import { ByteWriter } from './byte-writer.ts'
 

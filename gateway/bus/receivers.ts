@@ -1,4 +1,4 @@
-import { bootIdOf } from './boot-id.ts'
+import { bootIdOf } from '../../session/brokers/broker.ts'
 import type { Place } from './bus-record.ts'
 import { Receiver, type Outlet } from './receiver.ts'
 

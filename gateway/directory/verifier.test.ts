@@ -7,7 +7,7 @@ import { openRedis } from '../../session/test-kit.ts'
 import { parseUserSession } from '../../session/user-session.ts'
 import { textOf, type RawClient } from '../../test/kit/raw-client.ts'
 import { buildRoute, encodeHead } from '../bus/binary-message.ts'
-import { bootIdOf } from '../bus/boot-id.ts'
+import { bootIdOf } from '../../session/brokers/broker.ts'
 import { eventually, loginTcp, openBench, SECRET } from '../test-bench.ts'
 
 /** The slow round must have no part in this. */

@@ -80,8 +80,12 @@ export function formatIncarnation({ podUid, bootId }: Pick<Incarnation, 'podUid'
 
 /** The parts of a session's `incarnation` field. */
 export function parseIncarnation(text: string): { podUid: string; bootId: string } {
-  const slash = text.lastIndexOf('/')
-  return { podUid: text.slice(0, Math.max(slash, 0)), bootId: text.slice(slash + 1) }
+  return { podUid: text.slice(0, Math.max(text.lastIndexOf('/'), 0)), bootId: bootIdOf(text) }
+}
+
+/** The boot id alone, which costs no object. */
+export function bootIdOf(incarnation: string): string {
+  return incarnation.slice(incarnation.lastIndexOf('/') + 1)
 }
 
 /** A stored lease, or undefined when it is absent or not readable. */
